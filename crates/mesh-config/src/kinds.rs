@@ -1,0 +1,17 @@
+//! What a field can hold. Each kind says how to read a value, how to write it, and what an editor is told.
+
+mod collections;
+mod names;
+mod net;
+mod paths;
+mod scalars;
+mod units;
+
+pub(crate) use collections::{List, NonEmpty, Opt};
+pub(crate) use names::{AgentName, EnvName, HeaderName, Id, Named, PeerRef, PythonEntry, UpstreamName};
+pub(crate) use net::{Listen, Url};
+pub(crate) use paths::{PathFromFile, PathInStorage};
+pub(crate) use scalars::{
+    Count, HeaderSecret, LiteralSecret, OptSecret, Text, choice,
+};
+pub(crate) use units::{Dur, Size, Timeout, render_duration, render_size};

@@ -1,0 +1,224 @@
+//! The contract that every provider keeps; see [`EventLog`].
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mesh_core::lifecycle::Control;
+use mesh_core::model::TaskState;
+use mesh_core::{AgentName, ContextId, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant, Timestamp};
+use tokio::sync::watch;
+
+/// An event as the log keeps it. The log does not look inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// The `StreamResponse` JSON that subscribers get, byte for byte.
+    pub public: Bytes,
+    /// What is kept beside it and shown to nobody.
+    pub private: Option<Bytes>,
+}
+
+/// A recorded event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its number within the task.
+    pub seq: Seq,
+    /// As appended.
+    pub public: Bytes,
+    /// As appended.
+    pub private: Option<Bytes>,
+}
+
+/// The one row per task that is overwritten with every append, in the same transaction as the events.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskHead {
+    /// Full name of the task.
+    pub key: TaskKey,
+    /// What it belongs to.
+    pub context_id: ContextId,
+    /// Where it is.
+    pub state: TaskState,
+    /// Since when.
+    pub status_at: Timestamp,
+    /// The number of the last event. Set by the log; ignored in an [`Append`].
+    pub seq: Seq,
+    /// What the mesh remembers of it (agent, owner, phase, attempts …).
+    pub control: Control,
+}
+
+/// One atomic step of one task.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The number of the last event that the writer knows; 0 for a task that is to be created.
+    pub expected_seq: Seq,
+    /// Numbered `expected_seq + 1`, `+ 2` … May be empty when only the head changes.
+    pub events: Vec<NewEvent>,
+    /// The head from now on.
+    pub head: TaskHead,
+    /// With `expected_seq` 0: the message that creates the task. The same message of the same owner to the same agent
+    /// creates no second one.
+    pub creates: Option<MessageId>,
+}
+
+/// Why an append changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Somebody else appended first.
+    #[error("the task is at event {actual}, not {expected}")]
+    Conflict {
+        /// What the writer believed.
+        expected: Seq,
+        /// What is.
+        actual: Seq,
+    },
+    /// The creating message was taken before, and made this task.
+    #[error("the message has already created task {0}")]
+    Duplicate(TaskId),
+    /// The store failed; nothing was recorded.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// What a store can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// No space is left, or a configured size is reached. Reading still works.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// The store cannot be opened: not ours, of a newer format, damaged, or in use by another process.
+    #[error("{path}: {reason}")]
+    Refused {
+        /// Which file.
+        path: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The writer's queue is full, so the caller has to wait or give up.
+    #[error("the store is overloaded")]
+    Overloaded,
+    /// The log is shutting down.
+    #[error("the store is closed")]
+    Closed,
+    /// Anything else that the store says.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}
+
+/// How much to read at once. At least one event is returned if there is one, whatever its size.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadLimit {
+    /// Events at most.
+    pub events: usize,
+    /// Bytes of their public parts at most.
+    pub bytes: usize,
+}
+
+impl Default for ReadLimit {
+    fn default() -> Self {
+        Self { events: 512, bytes: 1 << 20 }
+    }
+}
+
+/// Which tasks to list. Every field narrows.
+#[derive(Clone, Debug)]
+pub struct ListQuery {
+    /// Always one tenant.
+    pub tenant: Tenant,
+    /// Only tasks of this owner.
+    pub owner: Option<PrincipalId>,
+    /// Only tasks of this agent.
+    pub agent: Option<AgentName>,
+    /// Only tasks of this context.
+    pub context_id: Option<ContextId>,
+    /// Only tasks in this state.
+    pub state: Option<TaskState>,
+    /// Only tasks whose status is at least as new.
+    pub status_at_or_after: Option<Timestamp>,
+    /// Where the last page ended.
+    pub after: Option<PageCursor>,
+    /// Heads at most.
+    pub limit: usize,
+}
+
+/// A position in a listing: newest status first, then the greater id first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageCursor {
+    /// Status time of the last head of the page.
+    pub status_at: Timestamp,
+    /// Its id.
+    pub task: TaskId,
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Newest status first.
+    pub heads: Vec<TaskHead>,
+    /// How many tasks match the query without `after` and `limit`.
+    pub total: u64,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<PageCursor>,
+}
+
+/// The durable log of every task's events.
+///
+/// ```text
+///   owner ── append(expected_seq, events, head) ──▶ [ one writer, one fsync for many appends ]
+///                                                        │ only now: answer the owner, move the tail
+///   subscriber ── read(key, after) ◀── events ───────────┤
+///              └─ tail(key) ◀── "there is an event n" ───┘
+/// ```
+///
+/// Every provider promises:
+///
+/// 1. **Order.** A task's events are numbered 1, 2, 3 … without gap or repeat. Of two appends with the same
+///    `expected_seq` at most one succeeds; the other gets [`AppendError::Conflict`] and changes nothing.
+/// 2. **Atomicity.** The events and the head of an append are visible together or not at all, also after a crash.
+/// 3. **Durability.** When `append` returns `Ok`, the events are on disk (fsync) in the durability level `full`.
+/// 4. **Read what is acknowledged.** After `append` returned, every `read` sees its events; and no reader sees an event
+///    that a crash could take back.
+/// 5. **Tail.** `tail(key)` shows the number of the last visible event and changes when it grows. It never runs ahead
+///    of `read`. Values may be skipped; a subscriber reads from its own position whenever the tail is beyond it, so a
+///    slow one costs nothing that grows with its lag.
+/// 6. **Tenants.** A key of another tenant finds nothing.
+/// 7. **Idempotence.** A creating append with a message id that the same (tenant, owner, agent) has used is answered
+///    with [`AppendError::Duplicate`] and the first task's id.
+/// 8. **Errors change nothing.** After an error, also [`LogError::Full`], the log is as before and keeps serving reads;
+///    appends work again once the cause is gone.
+#[async_trait]
+pub trait EventLog: Send + Sync + 'static {
+    /// Records one step of one task. Returns the number of its last event.
+    async fn append(&self, append: Append) -> Result<Seq, AppendError>;
+
+    /// The events after `after`, in order; empty at the tail, or when there is no such task.
+    async fn read(&self, key: &TaskKey, after: Seq, limit: ReadLimit) -> Result<Vec<StoredEvent>, LogError>;
+
+    /// The head of a task, if it exists.
+    async fn head(&self, key: &TaskKey) -> Result<Option<TaskHead>, LogError>;
+
+    /// One page of heads.
+    async fn list(&self, query: ListQuery) -> Result<Page, LogError>;
+
+    /// The heads of all tasks of an agent, of every tenant, that have not ended: what a restart has to look at.
+    /// At most `limit`, oldest first, after the given key in that order.
+    async fn unfinished(
+        &self,
+        agent: &AgentName,
+        after: Option<&TaskKey>,
+        limit: usize,
+    ) -> Result<Vec<TaskHead>, LogError>;
+
+    /// The task that the message created, if it did: the same answer that [`AppendError::Duplicate`] would give.
+    async fn created_by(
+        &self,
+        tenant: &Tenant,
+        owner: &PrincipalId,
+        agent: &AgentName,
+        message: &MessageId,
+    ) -> Result<Option<TaskId>, LogError>;
+
+    /// Follows the number of a task's last event. Holding the receiver keeps a small entry in memory; dropping it frees it.
+    /// The value is 0 when there is no such task.
+    async fn tail(&self, key: &TaskKey) -> Result<watch::Receiver<Seq>, LogError>;
+
+    /// Ends: what was accepted is written first. Later calls fail with [`LogError::Closed`].
+    async fn close(&self);
+}

@@ -1,0 +1,1 @@
+"""CrewAI: running crews, and tools and model for them."""

@@ -1,0 +1,1 @@
+"""LangChain and LangGraph: running graphs, and tools and model for them."""
