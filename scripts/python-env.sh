@@ -3,7 +3,7 @@
 #
 #   scripts/python-env.sh NAME...       make these environments (fast when they are up to date)
 #   scripts/python-env.sh --all         make all of them
-#   scripts/python-env.sh --lock NAME   resolve requirements/NAME.in again (also: --lock --all)
+#   scripts/python-env.sh --lock NAME   resolve requirements/NAME.in again (also: --lock --all, --lock build, --lock uv)
 #
 # Prints nothing but progress on standard error; afterwards .envs/NAME/bin/python is ready to use.
 set -euo pipefail
@@ -56,7 +56,7 @@ make_env() { # NAME
   local name=$1 lock="$requirements/$1.txt" hash inputs
   [[ -f "$lock" ]] || fail "no $lock: known environments are ${all_names[*]}"
   inputs=("$lock")
-  [[ "$sdk_names" == *" $name "* ]] && inputs+=("$root/sdk/python/pyproject.toml")
+  [[ "$sdk_names" == *" $name "* ]] && inputs+=("$requirements/build.txt" "$root/sdk/python/pyproject.toml")
   hash=$(fingerprint "${inputs[@]}")
   if up_to_date "$name" "$hash"; then
     return
@@ -67,7 +67,8 @@ make_env() { # NAME
   "$uv" venv --quiet --clear --python "$python" "$envs/$name"
   "$uv" pip sync --quiet --python "$envs/$name/bin/python" --require-hashes "$lock"
   if [[ "$sdk_names" == *" $name "* ]]; then
-    "$uv" pip install --quiet --python "$envs/$name/bin/python" --no-deps --editable "$root/sdk/python"
+    "$uv" pip install --quiet --python "$envs/$name/bin/python" --no-deps \
+      --build-constraints "$requirements/build.txt" --editable "$root/sdk/python"
   fi
   # Written last: an interrupted run leaves no fingerprint and is repeated.
   echo "$hash" >"$envs/$name/.fingerprint"

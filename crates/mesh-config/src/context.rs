@@ -112,7 +112,12 @@ impl<'a> Context<'a> {
     }
 
     /// Notes an error and what to do about it.
-    pub(crate) fn error_with_help(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+    pub(crate) fn error_with_help(
+        &mut self,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.note(Severity::Error, span, message.into(), Some(help.into()));
     }
 
@@ -133,7 +138,9 @@ impl<'a> Context<'a> {
         written: &str,
         valid: impl IntoIterator<Item = &'v str>,
     ) {
-        let help = nearest(written, valid).map(|name| format!("did you mean `{name}`?"));
+        // Looking for the nearest name takes time, which a finding that is only counted is not worth.
+        let near = if self.findings.len() < MAX_FINDINGS { nearest(written, valid) } else { None };
+        let help = near.map(|name| format!("did you mean `{}`?", shorten(name)));
         self.note(Severity::Error, span, message, help);
     }
 
@@ -165,16 +172,23 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// What [`Self::scalar`] would give, without reporting anything.
+    pub(crate) fn peek(&self, node: &Node) -> Option<String> {
+        let Value::Scalar { text, .. } = &node.value else { return None };
+        expand(text, self.env).ok().map(|expanded| expanded.text)
+    }
+
     /// `path` seen from the folder of the file.
     pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
         self.folder.join(path).components().collect()
     }
 }
 
-/// A value as words in a sentence.
+/// A value as words in a sentence. Of a variable, only the name is told: its value may be a secret.
 pub(crate) fn describe(node: &Node) -> String {
     match &node.value {
         Value::Null => "nothing".to_owned(),
+        Value::Scalar { text, .. } if text.contains("${") => format!("the value of `{}`", shorten(text)),
         Value::Scalar { text, plain: true } => format!("`{}`", shorten(text)),
         Value::Scalar { text, plain: false } => format!("the text \"{}\"", shorten(text)),
         Value::List(_) => "a list".to_owned(),

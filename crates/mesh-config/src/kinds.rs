@@ -11,7 +11,5 @@ pub(crate) use collections::{List, NonEmpty, Opt};
 pub(crate) use names::{AgentName, EnvName, HeaderName, Id, Named, PeerRef, PythonEntry, UpstreamName};
 pub(crate) use net::{Listen, Url};
 pub(crate) use paths::{PathFromFile, PathInStorage};
-pub(crate) use scalars::{
-    Count, HeaderSecret, LiteralSecret, OptSecret, Text, choice,
-};
-pub(crate) use units::{Dur, Size, Timeout, render_duration, render_size};
+pub(crate) use scalars::{Count, HeaderSecret, LiteralSecret, OptSecret, Text, choice, not_a_choice};
+pub(crate) use units::{Dur, Size, Timeout};

@@ -1,10 +1,10 @@
 //! The mesh file: YAML in, checked configuration out.
 //!
 //! * [`load`] and [`parse`] turn `mesh.yaml` into a [`Mesh`], or into a [`Report`] of **all** that is wrong
-//!   with it, each with its line, column, and the nearest valid name. [`check`] gives warnings as well.
-//! * [`schema`] describes the same file for editors. Field names, defaults and descriptions are written once
+//!   with it, each with its line, column, and the nearest valid name. [`check()`] gives warnings as well.
+//! * [`schema()`] describes the same file for editors. Field names, defaults and descriptions are written once
 //!   (`section!`); decoder, suggestions, rendering and schema come from that one list.
-//! * Serializing a [`Mesh`] gives a mesh file again, with [`Secret`] values hidden.
+//! * Serializing a [`Mesh`] gives a mesh file again, with [`Secret`] values hidden (and `$` written as `$$`).
 //!
 //! This crate never reads the process environment: what `${VAR}` means is passed in by the caller.
 
@@ -17,8 +17,8 @@ mod load;
 mod model;
 mod render;
 mod schema;
-mod section;
 mod secret;
+mod section;
 mod source;
 mod suggest;
 mod tree;

@@ -20,7 +20,12 @@ pub(crate) struct Finding {
 }
 
 /// Lists findings by line, with what is written under `masks` hidden.
-pub(crate) fn report(mut findings: Vec<Finding>, omitted: usize, source: &Source<'_>, masks: &[Span]) -> Report {
+pub(crate) fn report(
+    mut findings: Vec<Finding>,
+    omitted: usize,
+    source: &Source<'_>,
+    masks: &[Span],
+) -> Report {
     findings.sort_by_key(|finding| (finding.span.line, finding.span.column));
     let diagnostics = findings
         .into_iter()
@@ -39,21 +44,21 @@ fn position(span: Span, source: &Source<'_>, masks: &[Span]) -> Option<Position>
     if !span.is_written() {
         return None;
     }
-    let text: Vec<char> = source
-        .line(span.line)
-        .unwrap_or_default()
-        .chars()
-        .enumerate()
-        .map(|(index, char)| if is_masked(span.line, index + 1, masks) { '*' } else { printable(char) })
-        .collect();
-    let at = (span.column - 1).min(text.len());
-    let from = if text.len() <= EXCERPT_WIDTH { 0 } else { at.saturating_sub(EXCERPT_LEAD) };
-    let to = text.len().min(from + EXCERPT_WIDTH);
+    let text = source.line(span.line).unwrap_or_default();
+    let width = text.chars().count();
+    let at = (span.column - 1).min(width);
+    let from = if width <= EXCERPT_WIDTH { 0 } else { at.saturating_sub(EXCERPT_LEAD) };
+    let to = width.min(from + EXCERPT_WIDTH);
     let end = if span.end_line > span.line { to } else { (span.end_column - 1).min(to) };
+    let masks: Vec<&Span> = masks.iter().filter(|mask| overlaps(mask, span.line, from + 1, to)).collect();
+    let is_masked = |column| masks.iter().any(|mask| overlaps(mask, span.line, column, column));
+    let shown = text.chars().enumerate().skip(from).take(to - from);
+    let excerpt: String =
+        shown.map(|(index, char)| if is_masked(index + 1) { '*' } else { printable(char) }).collect();
     Some(Position {
         line: span.line,
         column: span.column,
-        excerpt: text[from..to].iter().collect::<String>().trim_end().to_owned(),
+        excerpt: excerpt.trim_end().to_owned(),
         offset: at - from,
         length: end.saturating_sub(at).max(1),
     })
@@ -64,8 +69,7 @@ fn printable(char: char) -> char {
     if char.is_control() { ' ' } else { char }
 }
 
-fn is_masked(line: usize, column: usize, masks: &[Span]) -> bool {
-    masks.iter().any(|mask| {
-        (mask.line, mask.column) <= (line, column) && (line, column) < (mask.end_line, mask.end_column)
-    })
+/// Whether `mask` covers any of the columns `from..=to` of `line`.
+fn overlaps(mask: &Span, line: usize, from: usize, to: usize) -> bool {
+    (mask.line, mask.column) <= (line, to) && (line, from) < (mask.end_line, mask.end_column)
 }

@@ -67,3 +67,31 @@ fn to_json(node: &Node) -> Json {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn the_schema_has_exactly_the_fields_that_the_decoder_knows() {
+        let schema = schema();
+        let names = |section: &Json| -> Vec<String> {
+            section["properties"].as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default()
+        };
+        let mut described: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        described.insert("Mesh".to_owned(), names(&schema));
+        for (name, section) in schema["$defs"].as_object().into_iter().flatten() {
+            assert_eq!(section["additionalProperties"], json!(false), "{name}");
+            described.insert(name.clone(), names(section));
+        }
+        let decoded: BTreeMap<String, Vec<String>> = crate::model::sections()
+            .into_iter()
+            .map(|(name, fields)| {
+                (name.to_owned(), fields.iter().map(|field| field.name.to_owned()).collect())
+            })
+            .collect();
+        assert_eq!(described, decoded);
+    }
+}

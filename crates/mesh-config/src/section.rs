@@ -135,8 +135,12 @@ macro_rules! all_defaults {
 }
 
 macro_rules! default_text {
-    () => { None };
-    ($text:literal) => { Some($text) };
+    () => {
+        None
+    };
+    ($text:literal) => {
+        Some($text)
+    };
 }
 
 pub(crate) use {all_defaults, default_text, section};

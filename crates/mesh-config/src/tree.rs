@@ -131,6 +131,10 @@ fn error(span: Span, message: impl Into<String>) -> Finding {
 
 fn syntax(scan: &ScanError) -> Finding {
     let span = Span::point(scan.marker().line().max(1), scan.marker().col() + 1);
+    // The parser has a bound of its own, and reads ahead of the events that are counted here.
+    if scan.info().contains("recursion limit") {
+        return too_deep(span);
+    }
     let mut finding = error(span, format!("this is not YAML: {}", scan.info()));
     if scan.info().contains("flow") || scan.info().contains("block mapping") {
         finding.help = Some("text with `{`, `}`, `[`, `]`, `,` or `: ` in it needs quotes".to_owned());
@@ -147,7 +151,13 @@ struct Open {
 
 enum Shape {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, key: Option<Key> },
+    Map { entries: Vec<Entry>, lines: HashMap<String, usize>, key: Option<Key> },
+}
+
+impl Shape {
+    fn empty_map() -> Self {
+        Self::Map { entries: Vec::new(), lines: HashMap::new(), key: None }
+    }
 }
 
 /// The key read last, waiting for its value.
@@ -194,7 +204,7 @@ impl Builder {
             }
             Event::MappingStart(anchor, tag) => {
                 self.no_tag(tag.is_some(), span);
-                self.begin(Open { anchor, span, shape: Shape::Map { entries: Vec::new(), key: None } })?;
+                self.begin(Open { anchor, span, shape: Shape::empty_map() })?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(span),
             Event::Alias(anchor) => {
@@ -223,7 +233,10 @@ impl Builder {
     fn spend(&mut self, nodes: usize, span: Span) -> Result<(), Finding> {
         self.nodes += nodes;
         if self.nodes > MAX_NODES {
-            return Err(error(span, format!("the file has more than {MAX_NODES} values (aliases count in full)")));
+            return Err(error(
+                span,
+                format!("the file has more than {MAX_NODES} values (aliases count in full)"),
+            ));
         }
         Ok(())
     }
@@ -258,8 +271,8 @@ impl Builder {
         };
         match &mut parent.shape {
             Shape::List(items) => items.push(node),
-            Shape::Map { entries, key } => match key.take() {
-                None => *key = Some(read_key(node, entries, &mut self.findings)),
+            Shape::Map { entries, lines, key } => match key.take() {
+                None => *key = Some(read_key(node, lines, &mut self.findings)),
                 Some(Key::Good(key, key_span)) => entries.push(Entry { key, key_span, node }),
                 Some(Key::Bad) => {}
             },
@@ -271,17 +284,18 @@ fn too_deep(span: Span) -> Finding {
     error(span, format!("nested deeper than {MAX_DEPTH} levels"))
 }
 
-fn read_key(node: Node, entries: &[Entry], findings: &mut Vec<Finding>) -> Key {
+/// Reads a key; `lines` says where each key of the mapping was written first.
+fn read_key(node: Node, lines: &mut HashMap<String, usize>, findings: &mut Vec<Finding>) -> Key {
     let Value::Scalar { text, .. } = node.value else {
         findings.push(error(node.span, "a field name must be text"));
         return Key::Bad;
     };
-    let Some(first) = entries.iter().find(|entry| entry.key == text) else {
+    let Some(first) = lines.get(&text) else {
+        lines.insert(text.clone(), node.span.line);
         return Key::Good(text, node.span);
     };
-    let shown = crate::context::shorten(&text);
-    let mut finding = error(node.span, format!("`{shown}` is written twice"));
-    finding.help = Some(format!("first written in line {}", first.key_span.line));
+    let mut finding = error(node.span, format!("`{}` is written twice", crate::context::shorten(&text)));
+    finding.help = Some(format!("first written in line {first}"));
     findings.push(finding);
     Key::Bad
 }

@@ -85,6 +85,31 @@ struct PartFields<'a> {
     metadata: Option<std::borrow::Cow<'a, Metadata>>,
 }
 
+/// How deeply a stranger's JSON may be nested. Decoders stop at 128 levels and every envelope adds some: a value that was
+/// taken in one envelope must still be readable in the next, above all in the log.
+pub const MAX_DEPTH: usize = 64;
+
+fn check_depth<'v, E: serde::de::Error>(values: impl IntoIterator<Item = &'v Value>) -> Result<(), E> {
+    fn fits(value: &Value, levels: usize) -> bool {
+        let Some(below) = levels.checked_sub(1) else { return false };
+        match value {
+            Value::Array(items) => items.iter().all(|item| fits(item, below)),
+            Value::Object(fields) => fields.values().all(|field| fits(field, below)),
+            _ => true,
+        }
+    }
+    if values.into_iter().all(|value| fits(value, MAX_DEPTH)) {
+        return Ok(());
+    }
+    Err(E::custom(format_args!("JSON nested deeper than {MAX_DEPTH} levels")))
+}
+
+fn bounded_metadata<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Metadata>, D::Error> {
+    let metadata = Option::<Metadata>::deserialize(d)?;
+    check_depth(metadata.iter().flat_map(Metadata::values))?;
+    Ok(metadata)
+}
+
 /// `"data": null` is a part that holds null, not a part without data.
 fn present<'de, 'a, D: Deserializer<'de>>(d: D) -> Result<Option<std::borrow::Cow<'a, Value>>, D::Error> {
     Value::deserialize(d).map(|value| Some(std::borrow::Cow::Owned(value)))
@@ -115,6 +140,8 @@ impl Serialize for Part {
 impl<'de> Deserialize<'de> for Part {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields = PartFields::deserialize(deserializer)?;
+        check_depth(fields.data.as_deref())?;
+        check_depth(fields.metadata.iter().flat_map(|metadata| metadata.values()))?;
         let content = match (fields.text, fields.raw, fields.url, fields.data) {
             (Some(text), None, None, None) => Content::Text(text.into_owned()),
             (None, Some(raw), None, None) => {
@@ -163,7 +190,7 @@ pub struct Message {
     /// What it says; at least one part.
     pub parts: Vec<Part>,
     /// Whatever the sender attached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounded_metadata", skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
     /// URIs of the extensions that contributed to it.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
@@ -218,7 +245,7 @@ pub struct Artifact {
     /// What it holds.
     pub parts: Vec<Part>,
     /// Whatever the agent attached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounded_metadata", skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
     /// URIs of the extensions that contributed to it.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
@@ -348,7 +375,7 @@ pub struct Task {
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Message>,
     /// Whatever the agent attached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounded_metadata", skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
 }
 
@@ -369,7 +396,9 @@ mod tests {
 
     #[test]
     fn a_part_holds_exactly_one_thing() {
-        for good in [json!({"text": "a"}), json!({"raw": "aGk="}), json!({"url": "x:"}), json!({"data": null})] {
+        for good in
+            [json!({"text": "a"}), json!({"raw": "aGk="}), json!({"url": "x:"}), json!({"data": null})]
+        {
             let part: Part = serde_json::from_value(good.clone()).unwrap();
             assert_eq!(serde_json::to_value(part).unwrap(), good);
         }

@@ -1,1 +1,34 @@
-//! Placeholder.
+//! The A2A host: any agent becomes an Agent2Agent server with a durable event log per task.
+//!
+//! ```text
+//!  client ──▶ wire ──▶ service ──▶ owner (one per task) ──append──▶ mesh-log
+//!                         │            │ effects                       │
+//!                         │            ▼                               │ read, tail
+//!                         │        dispatch ──▶ worker process         │
+//!                         └──────▶ subscribe ◀─────────────────────────┘
+//! ```
+//!
+//! - `wire`: the JSON-RPC binding. Decodes, encodes, and decides nothing.
+//! - `service`: the operations, whatever the binding.
+//! - `owner`: one actor per task; the only writer of its log.
+//! - `dispatch`: who is next, and when there is a place.
+//! - `worker`: the worker process and its protocol.
+//! - `calls`: tools and agents that a worker calls.
+//! - `subscribe`: event streams.
+
+mod calls;
+mod card;
+mod dispatch;
+mod host;
+mod metrics;
+mod owner;
+mod service;
+mod settings;
+mod subscribe;
+mod wire;
+mod worker;
+
+pub use card::EVENT_LOG_EXTENSION;
+pub use host::{Host, HostError, HostParts};
+pub use metrics::{AgentMetrics, HostMetrics};
+pub use settings::HostSettings;

@@ -147,6 +147,13 @@ pub struct PageCursor {
     pub task: TaskId,
 }
 
+impl PageCursor {
+    /// The position of a head.
+    pub fn at(head: &TaskHead) -> Self {
+        Self { status_at: head.status_at, task: head.key.task.clone() }
+    }
+}
+
 /// One page of a listing.
 #[derive(Clone, Debug, Default)]
 pub struct Page {

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value as Json, json};
 
-use crate::context::{Context, Mention, shorten};
+use crate::context::{Context, Mention, describe, shorten};
 use crate::expand::is_variable;
 use crate::schema::pattern;
 use crate::section::Kind;
@@ -152,7 +152,7 @@ impl<R: NameRule> Kind for Id<R> {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<String> {
         let scalar = cx.scalar(node, "a name")?;
         if !R::allows(&scalar.text) {
-            let message = format!("`{}` cannot be used as a name here", shorten(&scalar.text));
+            let message = format!("{} cannot be used as a name here", describe(node));
             cx.error_with_help(node.span, message, format!("allowed: {}", R::RULE));
             return None;
         }

@@ -26,7 +26,11 @@ impl Kind for Listen {
                     cx.error_with_help(node.span, message, format!("write 127.0.0.1:{port}"));
                 }
                 Some(("" | "*", Ok(port))) => {
-                    cx.error_with_help(node.span, message, format!("write 0.0.0.0:{port} for all interfaces"));
+                    cx.error_with_help(
+                        node.span,
+                        message,
+                        format!("write 0.0.0.0:{port} for all interfaces"),
+                    );
                 }
                 _ => cx.error(node.span, message),
             }

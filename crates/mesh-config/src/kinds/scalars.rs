@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value as Json, json};
 
-use crate::context::Context;
+use crate::context::{Context, describe};
 use crate::schema::{or_reference, pattern};
 use crate::secret::{Secret, names_secret};
 use crate::section::Kind;
@@ -49,7 +49,8 @@ where
             cx.expected(node, WHAT);
             return None;
         };
-        let value = (MIN..=MAX).contains(&number).then_some(number).and_then(|number| T::try_from(number).ok());
+        let value =
+            (MIN..=MAX).contains(&number).then_some(number).and_then(|number| T::try_from(number).ok());
         if value.is_none() {
             cx.error(node.span, format!("expected a number from {MIN} to {MAX}, found `{number}`"));
         }
@@ -90,27 +91,15 @@ macro_rules! choice {
             type Value = Self;
 
             fn decode(node: &$crate::tree::Node, cx: &mut $crate::context::Context<'_>) -> Option<Self> {
-                let what = format!("one of {}", Self::WORDS.join(", "));
-                let scalar = cx.scalar(node, &what)?;
+                let scalar = cx.scalar(node, &format!("one of {}", Self::WORDS.join(", ")))?;
                 match &*scalar.text {
                     $( $word => return Some(Self::$variant), )+
-                    _ => {}
+                    other => {
+                        let planned = $crate::section::default_text!($($planned)?);
+                        $crate::kinds::not_a_choice(node, cx, other, Self::WORDS, planned);
+                    }
                 }
-                $(
-                    let shown = $crate::context::shorten(&scalar.text);
-                    let message = format!(concat!("`{}` is not supported yet (", $planned, ")"), shown);
-                    cx.error_with_help(node.span, message, format!("write {}", Self::WORDS.join(" or ")));
-                    #[allow(unreachable_code)]
-                    return None;
-                )?
-                #[allow(unreachable_code)]
-                {
-                    let help = $crate::suggest::nearest(&scalar.text, Self::WORDS.iter().copied())
-                        .map(|word| format!("did you mean `{word}`?"));
-                    let message = format!("expected {what}, found {}", $crate::context::describe(node));
-                    cx.note($crate::diagnostic::Severity::Error, node.span, message, help);
-                    None
-                }
+                None
             }
 
             fn render(value: &Self) -> ::serde_json::Value {
@@ -131,6 +120,23 @@ macro_rules! choice {
 }
 
 pub(crate) use choice;
+
+/// Reports that `text` is none of `words`; with `planned`, other words will mean something one day.
+pub(crate) fn not_a_choice(
+    node: &Node,
+    cx: &mut Context<'_>,
+    text: &str,
+    words: &[&str],
+    planned: Option<&str>,
+) {
+    if let Some(planned) = planned {
+        let message = format!("{} is not supported yet ({planned})", describe(node));
+        cx.error_with_help(node.span, message, format!("write {}", words.join(" or ")));
+    } else {
+        let message = format!("expected one of {}, found {}", words.join(", "), describe(node));
+        cx.unknown(node.span, message, text, words.iter().copied());
+    }
+}
 
 /// Refuses a secret that is written in the file.
 fn must_be_reference(node: &Node, cx: &mut Context<'_>, name: &str) -> bool {

@@ -100,7 +100,10 @@ impl<const MIN: u64> Kind for Size<MIN> {
         };
         if !(MIN..=LARGEST).contains(&bytes) {
             let (least, most) = (render_size(MIN), render_size(LARGEST));
-            cx.error(node.span, format!("expected a size from {least} to {most}, found `{}`", render_size(bytes)));
+            cx.error(
+                node.span,
+                format!("expected a size from {least} to {most}, found `{}`", render_size(bytes)),
+            );
             return None;
         }
         Some(bytes)
@@ -154,14 +157,14 @@ fn parse_size(text: &str) -> Option<u64> {
 }
 
 /// Writes a duration with the largest unit that keeps it exact (to the millisecond).
-pub(crate) fn render_duration(value: Duration) -> String {
+fn render_duration(value: Duration) -> String {
     let millis = u64::try_from(value.as_millis()).unwrap_or(u64::MAX);
-    let exact = TIME_UNITS.iter().find(|(_, factor)| millis > 0 && millis % factor == 0);
+    let exact = TIME_UNITS.iter().find(|(_, factor)| millis > 0 && millis.is_multiple_of(*factor));
     exact.map_or_else(|| format!("{}s", millis / 1000), |(unit, factor)| format!("{}{unit}", millis / factor))
 }
 
 /// Writes a size with the largest binary unit that keeps it exact.
-pub(crate) fn render_size(value: u64) -> String {
-    let exact = SIZE_UNITS[..3].iter().find(|(_, factor)| value > 0 && value % factor == 0);
+fn render_size(value: u64) -> String {
+    let exact = SIZE_UNITS[..3].iter().find(|(_, factor)| value > 0 && value.is_multiple_of(*factor));
     exact.map_or_else(|| format!("{value}B"), |(unit, factor)| format!("{}{unit}", value / factor))
 }

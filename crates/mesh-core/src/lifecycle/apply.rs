@@ -103,7 +103,9 @@ impl Step<'_> {
 
     /// The same message again is not an error and does nothing; another message under its id is one.
     fn received_before(&self, message: &Message) -> Result<Transition, Rejected> {
-        let known = self.record.task.history.iter().find(|m| m.message_id == message.message_id);
+        // Only the client's own messages: an agent's message may happen to have the same id.
+        let mut taken = self.record.task.history.first().into_iter().chain(&self.record.control.answers);
+        let known = taken.find(|m| m.message_id == message.message_id);
         if known.is_some_and(|known| known.parts != message.parts) {
             return Err(Rejected::MessageIdReused(message.message_id.clone()));
         }

@@ -143,7 +143,9 @@ pub enum Rejected {
     #[error("attempt {0} asked for input and must wait for it")]
     AttemptWaits(u32),
     /// The message belongs to another context.
-    #[error("message.contextId: the task belongs to another context; leave contextId out or send the task's own")]
+    #[error(
+        "message.contextId: the task belongs to another context; leave contextId out or send the task's own"
+    )]
     WrongContext,
     /// A state that does not fit the report.
     #[error("state {0} does not fit here")]

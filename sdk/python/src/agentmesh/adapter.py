@@ -53,7 +53,7 @@ class ResponseStream:
 
     def finish(self, final: str) -> None:
         """Ends the response. Only when the tokens do not add up to `final`, it is sent whole."""
-        if final and "".join(self._streamed) != final:
+        if final.strip() and "".join(self._streamed).strip() != final.strip():
             self._task.artifact(final, artifact_id=RESPONSE, name=RESPONSE)
 
 

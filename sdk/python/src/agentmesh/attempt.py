@@ -87,6 +87,11 @@ class Attempt:
                 self._ask_next()
         return future
 
+    def skip_answers(self, count: int) -> None:
+        """Treats the first `count` questions as asked: the agent restored what it made of their answers."""
+        with self._lock:
+            self._asked = count
+
     def deliver_input(self, message: Mapping[str, Any]) -> None:
         """Answers the open question and asks the next one that waits."""
         with self._lock:

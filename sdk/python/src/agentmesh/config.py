@@ -122,8 +122,11 @@ class Config:
         A tool goes by its short name, or by `upstream_tool` where two have the same; an agent by `ask_name`.
         """
         wanted = list(names)
-        found = [self.find(name) for name in wanted] if wanted else [*self.tools, *self.peers]
-        unique = list({(type(item), item.name): item for item in found}.values())
+        found: list[Tool | Peer] = (
+            [self.find(name) for name in wanted] if wanted else [*self.tools, *self.peers]
+        )
+        by_name: dict[tuple[type, str], Tool | Peer] = {(type(item), item.name): item for item in found}
+        unique = list(by_name.values())
         return list(zip(_function_names(unique), unique, strict=True))
 
 

@@ -48,7 +48,9 @@ async def _drive_async(generator: AsyncGenerator[Any, Any], task: Task) -> None:
     try:
         while True:
             item = await generator.asend(answer)
-            answer = await item if isinstance(item, Question) else _stream(item, task)
+            answer = await item if isinstance(item, Question) else None
+            if answer is None:
+                _stream(item, task)
     except StopAsyncIteration:
         return
     finally:
@@ -60,7 +62,9 @@ def _drive_blocking(generator: Generator[Any, Any, Any], task: Task) -> Any:
     try:
         while True:
             item = generator.send(answer)
-            answer = item.wait() if isinstance(item, Question) else _stream(item, task)
+            answer = item.wait() if isinstance(item, Question) else None
+            if answer is None:
+                _stream(item, task)
     except StopIteration as stop:
         return stop.value
     finally:

@@ -27,7 +27,9 @@ def parts_text(parts: Any) -> str:
 
 
 def _part_text(part: Part) -> str:
-    text = part.get("text")
+    # MCP keeps the text of an embedded resource one level down.
+    resource = part.get("resource")
+    text = resource.get("text") if isinstance(resource, dict) else part.get("text")
     if isinstance(text, str):
         return text
     if "data" in part and part.get("type") is None:

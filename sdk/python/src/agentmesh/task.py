@@ -58,9 +58,12 @@ class Task:
         """Whether the task was canceled: code that runs in a thread looks here and ends."""
         return self._attempt.canceled
 
-    def status(self, text: str) -> None:
-        """Tells the clients what the agent is doing."""
-        self._attempt.emit("status", text=text)
+    def status(self, content: Any) -> None:
+        """Tells the clients what the agent is doing: a text, or anything that is JSON."""
+        if isinstance(content, str):
+            self._attempt.emit("status", text=content)
+        else:
+            self._attempt.emit("status", parts=make_parts(content))
 
     def token(self, text: str, *, artifact_id: str = RESPONSE, name: str | None = None) -> None:
         """Appends text to an artifact as it is made."""
@@ -94,6 +97,10 @@ class Task:
     def ask(self, text: str) -> Question:
         """Asks the person behind the task. In a new attempt the answers already given are used again."""
         return Question(self._attempt.ask(text))
+
+    def skip_answers(self, count: int) -> None:
+        """For agents that keep their own state: the first `count` answers were used by an earlier attempt."""
+        self._attempt.skip_answers(count)
 
     async def call_tool(self, name: str, /, **arguments: Any) -> Any:
         """Calls a tool: its structured content, or else its text. Raises ToolError."""

@@ -14,7 +14,10 @@ from agentmesh.task import current_task
 _REQUEST_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {
-        "request": {"type": "string", "description": "What the agent is asked to do, with all it needs to know"}
+        "request": {
+            "type": "string",
+            "description": "What the agent is asked to do, with all it needs to know",
+        }
     },
     "required": ["request"],
 }

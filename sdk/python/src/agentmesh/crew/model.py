@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 from typing import Any
 
 import httpx
@@ -29,9 +31,17 @@ class _TraceHeaders(BaseInterceptor[httpx.Request, httpx.Response]):
         return message
 
 
+def _worth_logging(record: logging.LogRecord) -> bool:
+    # Said at every request for every model that CrewAI does not know by name.
+    return "approximate input token count" not in str(record.msg)
+
+
 def crewai_llm(**options: Any) -> LLM:
     """A streaming `LLM` for the model of the mesh."""
     endpoint = model()
+    logging.getLogger("crewai.llms.base_llm").addFilter(_worth_logging)
+    # The client loads this at its first request, for the better part of a second: rather now than in a task.
+    importlib.import_module("openai.resources.chat")
     settings: dict[str, Any] = {
         # The provider is named apart: `openai/NAME` is taken only for names that CrewAI knows.
         "model": endpoint.name,

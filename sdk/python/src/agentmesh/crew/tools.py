@@ -12,7 +12,7 @@ from agentmesh.toolbox import Function, functions
 
 
 def never_cache(_arguments: Any = None, _result: Any = None) -> bool:
-    """CrewAI repeats results of earlier calls unless told otherwise; whether that is right is not known here."""
+    """CrewAI reuses the results of earlier calls unless told otherwise: a mesh tool may have effects."""
     return False
 
 

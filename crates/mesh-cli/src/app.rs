@@ -1,0 +1,61 @@
+//! From the command line to an exit code.
+
+use crate::cli::{Cli, Command, WorkerCommand};
+use crate::exit::{ExitStatus, Outcome};
+use crate::output::Printer;
+use crate::{check, commands};
+use clap::Parser as _;
+use std::process::ExitCode;
+
+/// Runs the command that the arguments name.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let printer = Printer::standard(cli.output);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            printer.note(&format!("error: cannot start: {error}"));
+            return ExitStatus::Failed.into();
+        }
+    };
+    let outcome = runtime.block_on(run(cli.command, &printer));
+    // A blocking read of standard input that nobody waits for any more must not hold up the exit.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(status) => status.into(),
+        Err(failure) => {
+            printer.failure(&failure);
+            failure.status.into()
+        }
+    }
+}
+
+async fn run(command: Command, printer: &Printer) -> Outcome {
+    // It has its own way of ending: it drains.
+    if let Command::Up(args) = command {
+        return commands::up::run(args, printer).await;
+    }
+    tokio::select! {
+        outcome = Box::pin(dispatch(command, printer)) => outcome,
+        _ = tokio::signal::ctrl_c() => Err(printer.interrupted()),
+    }
+}
+
+async fn dispatch(command: Command, printer: &Printer) -> Outcome {
+    match command {
+        Command::Up(args) => commands::up::run(args, printer).await,
+        Command::Send(args) => commands::send::run(args, printer).await,
+        Command::Tap(args) => commands::tap::run(args, printer).await,
+        Command::Tasks(args) => commands::tasks::run(args, printer).await,
+        Command::Task(args) => commands::task::run(args, printer).await,
+        Command::Cancel(args) => commands::cancel::run(args, printer).await,
+        Command::Agents(args) => commands::agents::run(args, printer).await,
+        Command::Tools(args) => commands::tools::run(args, printer).await,
+        Command::Call(args) => commands::call::run(args, printer).await,
+        Command::Check(args) => commands::check::run(&args, printer),
+        Command::Schema => commands::schema::run(printer),
+        Command::Worker { command: WorkerCommand::Check(args) } => check::run(args, printer).await,
+        Command::Version => commands::version::run(printer),
+        Command::Completions(args) => commands::completions::run(&args, printer),
+    }
+}

@@ -1,0 +1,15 @@
+//! One file for each command.
+
+pub(crate) mod agents;
+pub(crate) mod call;
+pub(crate) mod cancel;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod schema;
+pub(crate) mod send;
+pub(crate) mod tap;
+pub(crate) mod task;
+pub(crate) mod tasks;
+pub(crate) mod tools;
+pub(crate) mod up;
+pub(crate) mod version;

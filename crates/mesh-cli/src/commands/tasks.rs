@@ -1,0 +1,115 @@
+//! `agentmesh tasks`.
+
+use crate::a2a::view;
+use crate::cli::TasksArgs;
+use crate::directory::{self, Agent, Directory};
+use crate::exit::{ExitStatus, Failure, Outcome};
+use crate::http;
+use crate::output::{Printer, shorten};
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use std::cmp::Reverse;
+
+/// How much of a status text a line shows.
+const STATUS_TEXT: usize = 50;
+/// How many agents are asked at a time.
+const AT_ONCE: usize = 8;
+
+/// Runs the command.
+pub(crate) async fn run(args: TasksArgs, printer: &Printer) -> Outcome {
+    let http = http::Client::new()?;
+    let params = params(&args);
+    let list = match &args.agent {
+        Some(named) => of_one(&directory::agent(&http, &args.gateway, named).await?, &params).await?,
+        None => of_all(&Directory::read(&http, &args.gateway).await?, &params, &args, printer).await?,
+    };
+    if printer.is_json() {
+        printer.document(&list)?;
+        return Ok(ExitStatus::Ok);
+    }
+    let tasks = list["tasks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if tasks.is_empty() {
+        printer.note("no tasks");
+        return Ok(ExitStatus::Ok);
+    }
+    let rows: Vec<Vec<String>> = tasks.iter().map(row).collect();
+    printer.table(&["TASK", "AGENT", "STATE", "SINCE", "CONTEXT", "SAYS"], &rows)?;
+    if let (Some(agent), Some(token)) = (&args.agent, next_page(&list)) {
+        printer.note(&format!("more: agentmesh tasks {agent} --page-token {token}"));
+    }
+    Ok(ExitStatus::Ok)
+}
+
+fn params(args: &TasksArgs) -> Value {
+    let mut params = json!({ "pageSize": args.limit });
+    if let Some(state) = args.state {
+        params["status"] = json!(state);
+    }
+    if let Some(context) = &args.context {
+        params["contextId"] = json!(context);
+    }
+    if let Some(token) = &args.page_token {
+        params["pageToken"] = json!(token);
+    }
+    params
+}
+
+async fn of_one(agent: &Agent, params: &Value) -> Outcome<Value> {
+    let mut list = agent.client.list(params.clone()).await?;
+    let tasks = list["tasks"].as_array_mut().map(std::mem::take).unwrap_or_default();
+    list["tasks"] = tasks.into_iter().map(|task| json!({ "agent": agent.name, "task": task })).collect();
+    Ok(list)
+}
+
+/// The lists of all agents as one. An agent that does not answer is named, and the others are still shown.
+async fn of_all(directory: &Directory, params: &Value, args: &TasksArgs, printer: &Printer) -> Outcome<Value> {
+    let agents = directory.all().await;
+    let asked = agents.len();
+    let lists: Vec<(String, Outcome<Value>)> = futures_util::stream::iter(agents)
+        .map(|(name, agent)| async move {
+            match agent {
+                Ok(agent) => (name, of_one(&agent, params).await),
+                Err(failure) => (name, Err(failure)),
+            }
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let mut tasks = Vec::new();
+    let mut failures: Vec<Failure> = Vec::new();
+    for (name, list) in lists {
+        match list {
+            Ok(mut list) => tasks.extend(list["tasks"].as_array_mut().map(std::mem::take).unwrap_or_default()),
+            Err(failure) => {
+                printer.warn(&format!("{name}: {failure}"));
+                failures.push(failure);
+            }
+        }
+    }
+    if failures.len() == asked
+        && let Some(first) = failures.into_iter().next()
+    {
+        return Err(Failure::new(first.status, "no agent could be asked"));
+    }
+    tasks.sort_by_key(|entry| Reverse(view::status_time(&entry["task"])));
+    tasks.truncate(usize::from(args.limit));
+    Ok(json!({ "tasks": tasks }))
+}
+
+fn next_page(list: &Value) -> Option<&str> {
+    list["nextPageToken"].as_str().filter(|token| !token.is_empty())
+}
+
+fn row(entry: &Value) -> Vec<String> {
+    let task = &entry["task"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let since = view::status_time(task).map(|time| time.get(..19).unwrap_or_default().replace('T', " "));
+    vec![
+        text(&task["id"]),
+        text(&entry["agent"]),
+        view::state_name(task).to_owned(),
+        since.unwrap_or_default(),
+        text(&task["contextId"]),
+        shorten(&crate::output::one_line(&view::status_text(task)), STATUS_TEXT),
+    ]
+}

@@ -1,0 +1,58 @@
+//! Where to: the gateway's address, from the command line, the environment, the mesh file, or the default.
+
+use crate::cli::GatewayArgs;
+use crate::exit::{ExitStatus, Failure, Outcome};
+use crate::http;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+/// Where a gateway listens unless told otherwise.
+const DEFAULT_GATEWAY: &str = "http://127.0.0.1:3003";
+/// The mesh file that is used when none is named.
+const DEFAULT_FILE: &str = "mesh.yaml";
+
+/// The gateway's base URL, without a slash at the end.
+pub(crate) fn gateway(args: &GatewayArgs) -> Outcome<String> {
+    // An empty variable is one that is not set.
+    if let Some(url) = args.gateway.as_ref().filter(|url| !url.is_empty()) {
+        http::parse_url(url).map_err(Failure::usage)?;
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    if let Some(file) = &args.mesh_file {
+        return from_file(file);
+    }
+    // A mesh file that happens to lie here and is wrong concerns `check`, not whoever wants to send something.
+    let file = Path::new(DEFAULT_FILE);
+    let found = file.exists().then(|| from_file(file).ok()).flatten();
+    Ok(found.unwrap_or_else(|| DEFAULT_GATEWAY.to_owned()))
+}
+
+fn from_file(file: &Path) -> Outcome<String> {
+    let env = |name: &str| std::env::var(name).ok();
+    let options = mesh_config::LoadOptions::new(&env).insecure(true);
+    let mesh = mesh_config::load(file, &options)
+        .map_err(|report| Failure::new(ExitStatus::InvalidConfig, format!("{report}")))?;
+    Ok(format!("http://{}", dialable(mesh.gateway.listen)))
+}
+
+/// The address at which something that listens on `listen` is reached from here.
+fn dialable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_for_all_interfaces_is_reached_at_the_local_one() {
+        assert_eq!(dialable("0.0.0.0:1".parse().unwrap()).to_string(), "127.0.0.1:1");
+        assert_eq!(dialable("[::]:1".parse().unwrap()).to_string(), "[::1]:1");
+        assert_eq!(dialable("10.1.2.3:1".parse().unwrap()).to_string(), "10.1.2.3:1");
+    }
+}

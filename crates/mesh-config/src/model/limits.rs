@@ -1,0 +1,32 @@
+use std::time::Duration;
+
+use crate::kinds::{Count, Size, Timeout};
+use crate::section::{all_defaults, section};
+
+section! {
+    /// Bounds on everything that is held in memory.
+    pub struct Limits {
+        /// Largest request body.
+        body: u64 as Size<1024> = "4MiB",
+        /// Deepest JSON in a request.
+        depth: usize as Count<usize, 4, 1024> = "64",
+        /// Open connections per listener.
+        connections: usize as Count<usize, 1, 1_000_000> = "4096",
+        /// Longest line that a worker may write.
+        worker_line: u64 as Size<1024> = "16MiB",
+        /// Largest event of a task.
+        event: u64 as Size<1024> = "1MiB",
+        /// All events of one task together.
+        task_bytes: u64 as Size<1024> = "64MiB",
+        /// Number of events of one task.
+        task_events: u64 as Count<u64, 10, 1_000_000_000> = "100000",
+        /// How long a client may take to send the head of a request.
+        header_timeout: Duration as Timeout = "10s",
+        /// Subscribers of one task.
+        streams_per_task: usize as Count<usize, 1, 1_000_000> = "10000",
+        /// Largest result of a tool.
+        tool_result: u64 as Size<1024> = "16MiB",
+    }
+}
+
+all_defaults!(Limits);

@@ -1,0 +1,80 @@
+//! MCP servers behind the gateway: what one is asked, how it answers, and the two ways to reach one.
+
+mod bulkhead;
+pub(crate) mod catalog;
+mod fetch;
+mod http;
+mod outgoing;
+mod param_headers;
+mod registered;
+mod revision;
+mod stdio;
+
+pub(crate) use bulkhead::{Bulkhead, Permit};
+pub(crate) use catalog::{Catalog, Snapshot, Tool};
+pub(crate) use http::HttpUpstream;
+pub(crate) use outgoing::{ClientFacts, Notify, Outgoing};
+pub(crate) use registered::{RegisteredUpstream, build};
+pub(crate) use revision::Revision;
+pub(crate) use stdio::StdioUpstream;
+
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an upstream answered: the raw text of one JSON value.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// The `result` object.
+    Result(Bytes),
+    /// The `error` object.
+    Error(Bytes),
+}
+
+/// An answer, and the revision in which it was given.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    pub(crate) answer: Answer,
+    pub(crate) modern: bool,
+}
+
+/// Why there is no answer. The text is shown to clients, after the upstream's name.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum UpstreamError {
+    #[error("is not available: {0}")]
+    Unavailable(Arc<str>),
+    #[error("does not accept the gateway's credentials: {0}")]
+    Unauthorized(Arc<str>),
+    #[error("broke the protocol: {0}")]
+    BadAnswer(Arc<str>),
+    #[error("answered with more than {limit} bytes")]
+    TooLarge { limit: usize },
+}
+
+impl UpstreamError {
+    pub(crate) fn unavailable(why: impl Into<Arc<str>>) -> Self {
+        Self::Unavailable(why.into())
+    }
+
+    pub(crate) fn bad_answer(why: impl Into<Arc<str>>) -> Self {
+        Self::BadAnswer(why.into())
+    }
+}
+
+/// One endpoint that speaks MCP.
+///
+/// Contract: `request` sends its request at most once to a server that may have acted on it; it ends when the answer
+/// is there or the endpoint is known to be gone, and has no time limit of its own beyond connecting: the caller brings
+/// the deadline. Dropping its future cancels the request at the server as the transport defines it. It holds at most
+/// one result of the configured size.
+#[async_trait::async_trait]
+pub(crate) trait Upstream: Send + Sync + 'static {
+    /// Begins what runs without being asked: a child process and its supervision.
+    fn start(&self) {}
+
+    /// Sends one request and waits for its answer.
+    async fn request(&self, outgoing: Outgoing<'_>) -> Result<Answered, UpstreamError>;
+
+    /// Ends sessions and processes. `grace` is what a process gets to end by itself.
+    async fn shutdown(&self, grace: Duration);
+}

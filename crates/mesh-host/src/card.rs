@@ -1,0 +1,108 @@
+//! The agent card (A2A 1.0, section 4.4): what the configuration says, completed by what the worker declares.
+
+use crate::settings::HostSettings;
+use crate::worker::protocol::DeclaredCard;
+use a2a::{AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentProvider, AgentSkill};
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+/// Our extension: event numbers in the SSE `id`, and resuming from a number. See `docs/event-log-extension.md`.
+pub const EVENT_LOG_EXTENSION: &str = "urn:agentmesh:a2a-extension:event-log:v1";
+
+/// A card as it is served.
+#[derive(Clone)]
+pub(crate) struct ServedCard {
+    pub(crate) body: Bytes,
+    /// Strong entity tag, with its quotes.
+    pub(crate) etag: String,
+}
+
+/// The card of the agent, ready to be served.
+pub(crate) fn serve(settings: &HostSettings, declared: &DeclaredCard) -> ServedCard {
+    let body = serde_json::to_vec(&card(settings, declared)).unwrap_or_default();
+    let digest = Sha256::digest(&body);
+    let etag = digest[..8].iter().fold(String::from("\""), |tag, byte| tag + &format!("{byte:02x}")) + "\"";
+    ServedCard { body: Bytes::from(body), etag }
+}
+
+fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
+    let configured = &settings.agent.card;
+    let url = format!("{}/", settings.agent.url().trim_end_matches('/'));
+    let description = if configured.description.is_empty() {
+        declared.description.clone().unwrap_or_else(|| format!("Agent {}", settings.name))
+    } else {
+        configured.description.clone()
+    };
+    AgentCard {
+        name: configured
+            .name
+            .clone()
+            .or_else(|| declared.name.clone())
+            .unwrap_or_else(|| settings.name.to_string()),
+        description,
+        version: configured.version.clone(),
+        supported_interfaces: vec![AgentInterface {
+            url,
+            protocol_binding: "JSONRPC".to_owned(),
+            protocol_version: "1.0".to_owned(),
+            tenant: None,
+        }],
+        capabilities: AgentCapabilities {
+            streaming: Some(true),
+            push_notifications: Some(false),
+            extensions: Some(vec![AgentExtension {
+                uri: EVENT_LOG_EXTENSION.to_owned(),
+                description: Some(
+                    "Event numbers in the SSE id; Last-Event-ID resumes after a number".to_owned(),
+                ),
+                required: Some(false),
+                params: None,
+            }]),
+            extended_agent_card: Some(false),
+        },
+        default_input_modes: configured.input_modes.clone(),
+        default_output_modes: configured.output_modes.clone(),
+        skills: skills(settings, declared),
+        provider: configured.provider.as_ref().map(|provider| AgentProvider {
+            organization: provider.organization.clone(),
+            url: provider.url.clone(),
+        }),
+        documentation_url: configured.documentation_url.clone(),
+        icon_url: None,
+        security_schemes: None,
+        security_requirements: None,
+        signatures: None,
+    }
+}
+
+fn skills(settings: &HostSettings, declared: &DeclaredCard) -> Vec<AgentSkill> {
+    let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    if !settings.agent.card.skills.is_empty() {
+        let configured = settings.agent.card.skills.iter();
+        return configured
+            .map(|skill| AgentSkill {
+                id: skill.id.clone(),
+                name: skill.name.clone().unwrap_or_else(|| skill.id.clone()),
+                description: skill.description.clone(),
+                tags: skill.tags.clone(),
+                examples: some(&skill.examples),
+                input_modes: some(&skill.input_modes),
+                output_modes: some(&skill.output_modes),
+                security_requirements: None,
+            })
+            .collect();
+    }
+    let declared = declared.skills.iter();
+    declared
+        .map(|skill| AgentSkill {
+            id: skill.id.clone(),
+            name: skill.name.clone().unwrap_or_else(|| skill.id.clone()),
+            description: skill.description.clone().unwrap_or_default(),
+            tags: skill.tags.clone(),
+            examples: None,
+            input_modes: None,
+            output_modes: None,
+            security_requirements: None,
+        })
+        .collect()
+}

@@ -1,0 +1,131 @@
+//! The queue in front of an agent's worker: who may wait, who is next, and when there is a place.
+
+use crate::metrics::AgentMetrics;
+use crate::owner::{Ask, OwnerHandle};
+use crate::worker::{Run, Slot};
+use mesh_core::TaskKey;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+/// The process that takes new attempts now, if one is ready.
+pub(crate) type ReadyRun = watch::Receiver<Option<Arc<Run>>>;
+
+/// Tasks that wait for a worker, oldest first.
+///
+/// A client's new task is refused when `concurrency` tasks run and `queue` wait. What is in the queue already comes back
+/// into it after a worker's loss or a restart without being counted against that bound: it was admitted before.
+pub(crate) struct Dispatcher {
+    waiting: Mutex<VecDeque<(TaskKey, OwnerHandle)>>,
+    arrived: Notify,
+    slots: Arc<Semaphore>,
+    active: Arc<AtomicUsize>,
+    admitted: usize,
+    metrics: AgentMetrics,
+}
+
+/// Counts a task as active, queued or running, for as long as it lives.
+pub(crate) struct Activity {
+    active: Arc<AtomicUsize>,
+    metrics: AgentMetrics,
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.active.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.active.dec();
+    }
+}
+
+impl Dispatcher {
+    /// A queue for an agent that runs `concurrency` attempts at a time and lets `queue` tasks wait.
+    pub(crate) fn new(concurrency: usize, queue: usize, metrics: AgentMetrics) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            arrived: Notify::new(),
+            slots: Arc::new(Semaphore::new(concurrency)),
+            active: Arc::default(),
+            admitted: concurrency.saturating_add(queue),
+            metrics,
+        }
+    }
+
+    /// Takes a place for a new task; `None` if there is none.
+    pub(crate) fn admit(&self) -> Option<Activity> {
+        let taken = self.active.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |active| {
+            (active < self.admitted).then_some(active + 1)
+        });
+        taken.ok().map(|_| self.count())
+    }
+
+    /// Counts a task that is there whatever the bound says: it was admitted earlier.
+    pub(crate) fn activate(&self) -> Activity {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        self.count()
+    }
+
+    fn count(&self) -> Activity {
+        self.metrics.active.inc();
+        Activity { active: Arc::clone(&self.active), metrics: self.metrics.clone() }
+    }
+
+    /// Puts a task at the end of the queue.
+    pub(crate) fn enqueue(&self, key: TaskKey, owner: OwnerHandle) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push_back((key, owner));
+        self.metrics.queued.set(waiting.len() as i64);
+        drop(waiting);
+        self.arrived.notify_one();
+    }
+
+    /// Takes a task out of the queue that needs no worker any more.
+    pub(crate) fn dequeue(&self, key: &TaskKey) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|(queued, _)| queued != key);
+        self.metrics.queued.set(waiting.len() as i64);
+    }
+
+    /// Hands tasks to the worker until `stop`.
+    pub(crate) async fn dispatch(&self, mut ready: ReadyRun, stop: CancellationToken) {
+        loop {
+            let next = async {
+                let slot = Slot::new(Arc::clone(&self.slots).acquire_owned().await.ok()?);
+                let owner = self.next().await;
+                let run = ready_run(&mut ready).await?;
+                Some((slot, owner, run))
+            };
+            let (slot, owner, run) = tokio::select! {
+                () = stop.cancelled() => return,
+                next = next => match next {
+                    Some(next) => next,
+                    None => return,
+                },
+            };
+            // An owner that has retired meanwhile has no use for a worker.
+            let _ = owner.send(Ask::Start { run, slot }).await;
+        }
+    }
+
+    async fn next(&self) -> OwnerHandle {
+        loop {
+            let arrived = self.arrived.notified();
+            if let Some(owner) = self.pop() {
+                return owner;
+            }
+            arrived.await;
+        }
+    }
+
+    fn pop(&self) -> Option<OwnerHandle> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = waiting.pop_front();
+        self.metrics.queued.set(waiting.len() as i64);
+        next.map(|(_, owner)| owner)
+    }
+}
+
+async fn ready_run(ready: &mut ReadyRun) -> Option<Arc<Run>> {
+    ready.wait_for(|run| run.as_ref().is_some_and(|run| !run.is_closed())).await.ok()?.clone()
+}

@@ -1,0 +1,114 @@
+//! What the host counts. The names are those of the founding document; `docs/metrics.md` explains each.
+
+use mesh_core::model::TaskState;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AgentLabel {
+    agent: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    agent: String,
+    state: String,
+}
+
+/// The metrics of all hosts of a process; each host takes its own through [`for_agent`](Self::for_agent).
+#[derive(Clone)]
+pub struct HostMetrics {
+    tasks: Family<OutcomeLabels, Counter>,
+    duration: Family<AgentLabel, Histogram, fn() -> Histogram>,
+    connections: Family<AgentLabel, Gauge>,
+    queued: Family<AgentLabel, Gauge>,
+    active: Family<AgentLabel, Gauge>,
+    subscribers: Family<AgentLabel, Gauge>,
+    restarts: Family<AgentLabel, Counter>,
+    fenced: Family<AgentLabel, Counter>,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0])
+}
+
+impl HostMetrics {
+    /// Makes the metrics and registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            tasks: Family::default(),
+            duration: Family::new_with_constructor(seconds),
+            connections: Family::default(),
+            queued: Family::default(),
+            active: Family::default(),
+            subscribers: Family::default(),
+            restarts: Family::default(),
+            fenced: Family::default(),
+        };
+        let m = &metrics;
+        registry.register("a2a_tasks", "Tasks that have ended, by state", m.tasks.clone());
+        registry.register(
+            "a2a_task_duration_seconds",
+            "From creation of a task to its end",
+            m.duration.clone(),
+        );
+        registry.register("a2a_active_connections", "Open client connections", m.connections.clone());
+        registry.register("a2a_queue_depth", "Tasks that wait for a worker", m.queued.clone());
+        registry.register("a2a_active_tasks", "Tasks queued or running", m.active.clone());
+        registry.register("a2a_subscribers", "Open event streams", m.subscribers.clone());
+        registry.register(
+            "a2a_worker_restarts",
+            "Worker processes that had to be replaced",
+            m.restarts.clone(),
+        );
+        registry.register(
+            "a2a_fenced_lines",
+            "Lines of workers refused as stale or ill-timed",
+            m.fenced.clone(),
+        );
+        metrics
+    }
+
+    /// The metrics of one agent.
+    pub fn for_agent(&self, agent: &str) -> AgentMetrics {
+        let label = AgentLabel { agent: agent.to_owned() };
+        AgentMetrics {
+            agent: agent.to_owned(),
+            tasks: self.tasks.clone(),
+            duration: self.duration.get_or_create_owned(&label),
+            connections: self.connections.get_or_create_owned(&label),
+            queued: self.queued.get_or_create_owned(&label),
+            active: self.active.get_or_create_owned(&label),
+            subscribers: self.subscribers.get_or_create_owned(&label),
+            restarts: self.restarts.get_or_create_owned(&label),
+            fenced: self.fenced.get_or_create_owned(&label),
+        }
+    }
+}
+
+/// The metrics of one agent.
+#[derive(Clone)]
+pub struct AgentMetrics {
+    agent: String,
+    tasks: Family<OutcomeLabels, Counter>,
+    duration: Histogram,
+    /// Open client connections.
+    pub connections: Gauge,
+    pub(crate) queued: Gauge,
+    pub(crate) active: Gauge,
+    pub(crate) subscribers: Gauge,
+    pub(crate) restarts: Counter,
+    pub(crate) fenced: Counter,
+}
+
+impl AgentMetrics {
+    pub(crate) fn finished(&self, state: TaskState, seconds: f64) {
+        let labels = OutcomeLabels { agent: self.agent.clone(), state: state.short_name().to_owned() };
+        self.tasks.get_or_create(&labels).inc();
+        self.duration.observe(seconds);
+    }
+}

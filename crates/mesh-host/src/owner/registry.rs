@@ -1,0 +1,150 @@
+//! Finds the owner of a task, or makes one.
+
+use super::actor::{Actor, Ask, MAILBOX, OwnerError, OwnerHandle, Shared, Snapshot, creation};
+use super::load::load;
+use crate::dispatch::Activity;
+use mesh_core::lifecycle::{Command, NewTask, TaskRecord, create, recovery};
+use mesh_core::{TaskId, TaskKey};
+use mesh_log::{AppendError, LogError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+
+/// What became of a creating message.
+pub(crate) enum Created {
+    /// A new task.
+    New(TaskId),
+    /// The message had created this task before.
+    Before(TaskId),
+}
+
+/// The owners of one agent's tasks.
+pub(crate) struct Owners {
+    shared: Arc<Shared>,
+    map: Arc<Mutex<HashMap<TaskKey, OwnerHandle>>>,
+}
+
+impl Owners {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared), map: Arc::default() }
+    }
+
+    /// Records a new task and gives it an owner. The task is on disk when this returns.
+    pub(crate) async fn create(&self, new: NewTask, activity: Activity) -> Result<Created, OwnerError> {
+        let message = new.message.message_id.clone();
+        let (record, event, effects) = create(&new, self.shared.clock.now());
+        match self.shared.log.append(creation(&record, &event, message)).await {
+            Ok(_) => {}
+            Err(AppendError::Duplicate(task)) => return Ok(Created::Before(task)),
+            Err(AppendError::Log(error)) => return Err(error.into()),
+            Err(conflict @ AppendError::Conflict { .. }) => {
+                return Err(LogError::Failed(conflict.to_string()).into());
+            }
+        }
+        let (key, id) = (record.key(), record.task.id.clone());
+        let owner = self.spawn(record, Some(activity));
+        for effect in effects {
+            debug_assert_eq!(effect, mesh_core::lifecycle::Effect::Enqueue);
+            self.shared.dispatcher.enqueue(key.clone(), owner.clone());
+        }
+        Ok(Created::New(id))
+    }
+
+    /// Asks the owner, which is woken up if need be. `make` builds the ask around the reply channel.
+    pub(crate) async fn ask(
+        &self,
+        key: &TaskKey,
+        make: impl Fn(oneshot::Sender<Result<Snapshot, OwnerError>>) -> Ask,
+    ) -> Result<Snapshot, OwnerError> {
+        // An owner may retire between being found and being asked; then the next one is asked.
+        for _ in 0..8 {
+            let owner = self.find_or_wake(key).await?;
+            let (reply, answer) = oneshot::channel();
+            if owner.send(make(reply)).await.is_ok()
+                && let Ok(answer) = answer.await
+            {
+                return answer;
+            }
+        }
+        Err(OwnerError::Closed)
+    }
+
+    /// Sends a command.
+    pub(crate) async fn command(&self, key: &TaskKey, command: Command) -> Result<Snapshot, OwnerError> {
+        self.ask(key, |reply| Ask::Command { command: command.clone(), reply }).await
+    }
+
+    /// The task as it is, without waking an owner up.
+    pub(crate) async fn snapshot(&self, key: &TaskKey) -> Result<Snapshot, OwnerError> {
+        if let Some(owner) = self.find(key) {
+            let (reply, answer) = oneshot::channel();
+            if owner.send(Ask::Snapshot(reply)).await.is_ok()
+                && let Ok(answer) = answer.await
+            {
+                return answer;
+            }
+        }
+        let record = load(&*self.shared.log, key).await?.ok_or(OwnerError::NotFound)?;
+        Ok(Snapshot { task: record.task, seq: record.seq })
+    }
+
+    /// Takes up a task that was found unfinished at the start.
+    pub(crate) async fn resume(&self, key: &TaskKey) -> Result<(), OwnerError> {
+        let Some(record) = load(&*self.shared.log, key).await? else { return Err(OwnerError::NotFound) };
+        match recovery(&record) {
+            Ok(Command::AttemptLost { attempt, reason }) => {
+                let owner = self.spawn(record, None);
+                owner.send(Ask::Lost { attempt, reason }).await.map_err(|_| OwnerError::Closed)
+            }
+            Ok(_) => Ok(()),
+            Err(effects) => {
+                if !effects.is_empty() {
+                    let owner = self.spawn(record, Some(self.shared.dispatcher.activate()));
+                    self.shared.dispatcher.enqueue(key.clone(), owner);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// How many tasks have an owner now.
+    pub(crate) fn len(&self) -> usize {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn find(&self, key: &TaskKey) -> Option<OwnerHandle> {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner).get(key).filter(|o| !o.is_closed()).cloned()
+    }
+
+    async fn find_or_wake(&self, key: &TaskKey) -> Result<OwnerHandle, OwnerError> {
+        if let Some(owner) = self.find(key) {
+            return Ok(owner);
+        }
+        let record = load(&*self.shared.log, key).await?.ok_or(OwnerError::NotFound)?;
+        Ok(self.spawn(record, None))
+    }
+
+    /// Starts an owner, unless another was started meanwhile: then that one.
+    fn spawn(&self, record: TaskRecord, activity: Option<Activity>) -> OwnerHandle {
+        let key = record.key();
+        let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(owner) = map.get(&key).filter(|owner| !owner.is_closed()) {
+            return owner.clone();
+        }
+        let (owner, asks) = mpsc::channel(MAILBOX);
+        let actor = Actor::new(Arc::clone(&self.shared), record, owner.downgrade(), activity);
+        map.insert(key.clone(), owner.clone());
+        let (registry, address) = (Arc::clone(&self.map), owner.downgrade());
+        let retire = move || {
+            let mut map = registry.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = map
+                .get(&key)
+                .is_some_and(|owner| address.upgrade().is_some_and(|address| address.same_channel(owner)));
+            if own {
+                map.remove(&key);
+            }
+        };
+        tokio::spawn(actor.live(asks, retire));
+        owner
+    }
+}

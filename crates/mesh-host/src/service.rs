@@ -1,0 +1,281 @@
+//! The operations of A2A 1.0 (section 3.1), whatever the binding.
+
+use crate::dispatch::Dispatcher;
+use crate::owner::{Ask, Created, OwnerError, Owners};
+use crate::settings::HostSettings;
+use crate::subscribe::{EndsAt, SubscribeError, Subscribers, Subscription};
+
+use bytes::Bytes;
+use mesh_core::event::TaskEvent;
+use mesh_core::lifecycle::{Command, NewTask, Rejected};
+use mesh_core::model::{Message, Task, TaskState};
+use mesh_core::{A2aError, AgentName, ContextId, ErrorKind, Principal, Seq, TaskId, TaskKey, TraceContext};
+use mesh_log::{EventLog, ListQuery, LogError, PageCursor};
+use mesh_policy::{Action, Authorizer, Resource};
+use std::sync::Arc;
+
+/// Everything the operations need.
+pub(crate) struct Service {
+    pub(crate) settings: Arc<HostSettings>,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) owners: Owners,
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) subscribers: Subscribers,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) draining: tokio_util::sync::CancellationToken,
+}
+
+/// What the caller brings along, whatever the operation.
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
+    pub(crate) trace: TraceContext,
+}
+
+impl Service {
+    fn agent(&self) -> &AgentName {
+        &self.settings.name
+    }
+
+    fn key(&self, caller: &Caller, id: &TaskId) -> TaskKey {
+        TaskKey::new(caller.principal.tenant.clone(), id.clone())
+    }
+
+    fn may(&self, caller: &Caller, action: Action) -> bool {
+        let agent = Resource::Agent { tenant: &self.settings.caller.tenant, agent: self.agent().as_str() };
+        self.authorizer.decide(&caller.principal, action, agent).allowed()
+    }
+
+    /// The task, if it is there for this caller: of its tenant, of this agent, and its own (H7).
+    async fn visible(&self, caller: &Caller, id: &TaskId, action: Action) -> Result<TaskKey, A2aError> {
+        let key = self.key(caller, id);
+        let head = self.log.head(&key).await.map_err(|error| log_error(&error))?;
+        let visible = head.is_some_and(|head| {
+            head.control.agent == *self.agent() && head.control.owner.id == caller.principal.id
+        });
+        if visible && self.may(caller, action) { Ok(key) } else { Err(A2aError::task_not_found(id.as_str())) }
+    }
+
+    /// SendMessage (3.1.1): the task as it is when it has ended or waits, or at once.
+    pub(crate) async fn send(&self, caller: &Caller, message: Message, wait: bool) -> Result<Task, A2aError> {
+        let key = self.accept(caller, message).await?.key;
+        let snapshot =
+            if wait { self.owners.ask(&key, Ask::Settled).await } else { self.owners.snapshot(&key).await };
+        snapshot.map(|snapshot| snapshot.task).map_err(|error| owner_error(&key, error))
+    }
+
+    /// SendStreamingMessage (3.1.2).
+    pub(crate) async fn send_streaming(
+        &self,
+        caller: &Caller,
+        message: Message,
+    ) -> Result<Subscription, A2aError> {
+        let accepted = self.accept(caller, message).await?;
+        if accepted.new {
+            return self.open(&accepted.key, 0, None, EndsAt::Interrupted, false).await;
+        }
+        self.snapshot_then_tail(&accepted.key, EndsAt::Interrupted).await
+    }
+
+    /// SubscribeToTask (3.1.6): a snapshot and what follows; with `after`, exactly the events after that number, also of
+    /// a task that has ended (our extension).
+    pub(crate) async fn subscribe(
+        &self,
+        caller: &Caller,
+        id: &TaskId,
+        after: Option<Seq>,
+    ) -> Result<Subscription, A2aError> {
+        let key = self.visible(caller, id, Action::ReadTask).await?;
+        let head = self.log.head(&key).await.map_err(|error| log_error(&error))?;
+        let head = head.ok_or_else(|| A2aError::task_not_found(id.as_str()))?;
+        let ended = head.state.is_terminal();
+        match after {
+            Some(after) if after > head.seq => Err(A2aError::invalid(
+                "Last-Event-ID",
+                format_args!("the task has {} events, there is no event {after}", head.seq),
+            )),
+            Some(after) => self.open(&key, after, None, EndsAt::Terminal, ended && after == head.seq).await,
+            None if ended => {
+                let message = format!(
+                    "the task is {} and has no more events to come; read it with GetTask",
+                    head.state
+                );
+                Err(A2aError::new(ErrorKind::UnsupportedOperation, message))
+            }
+            None => self.snapshot_then_tail(&key, EndsAt::Terminal).await,
+        }
+    }
+
+    /// GetTask (3.1.3).
+    pub(crate) async fn get(&self, caller: &Caller, id: &TaskId) -> Result<Task, A2aError> {
+        let key = self.visible(caller, id, Action::ReadTask).await?;
+        self.owners.snapshot(&key).await.map(|s| s.task).map_err(|error| owner_error(&key, error))
+    }
+
+    /// CancelTask (3.1.5): the task is canceled when this returns; its worker stops in the background.
+    pub(crate) async fn cancel(&self, caller: &Caller, id: &TaskId) -> Result<Task, A2aError> {
+        let key = self.visible(caller, id, Action::CancelTask).await?;
+        self.owners
+            .command(&key, Command::Cancel)
+            .await
+            .map(|s| s.task)
+            .map_err(|error| owner_error(&key, error))
+    }
+
+    /// ListTasks (3.1.4).
+    pub(crate) async fn list(&self, caller: &Caller, mut query: ListQuery) -> Result<Listing, A2aError> {
+        query.tenant = caller.principal.tenant.clone();
+        query.owner = Some(caller.principal.id.clone());
+        query.agent = Some(self.agent().clone());
+        if !self.may(caller, Action::ReadTask) {
+            return Ok(Listing::default());
+        }
+        let page = self.log.list(query).await.map_err(|error| log_error(&error))?;
+        let mut tasks = Vec::with_capacity(page.heads.len());
+        for head in page.heads {
+            match self.owners.snapshot(&head.key).await {
+                Ok(snapshot) => tasks.push(snapshot.task),
+                Err(OwnerError::NotFound) => {}
+                Err(error) => return Err(owner_error(&head.key, error)),
+            }
+        }
+        Ok(Listing { tasks, total: page.total, next: page.next.map(|cursor| encode_cursor(&cursor)) })
+    }
+
+    /// Records what the client says: a new task, or a message for one.
+    async fn accept(&self, caller: &Caller, message: Message) -> Result<Accepted, A2aError> {
+        if !self.may(caller, Action::SendMessage) {
+            return Err(A2aError::invalid("params.tenant", "this agent is not there for that tenant"));
+        }
+        if let Some(id) = message.task_id.clone() {
+            let key = self.visible(caller, &id, Action::SendMessage).await?;
+            let accepted = self.owners.command(&key, Command::Receive(message)).await;
+            return accepted
+                .map(|_| Accepted { key: key.clone(), new: false })
+                .map_err(|error| owner_error(&key, error));
+        }
+        let principal = &caller.principal;
+        // The same message again must find its task even when there is no place for a new one.
+        let before =
+            self.log.created_by(&principal.tenant, &principal.id, self.agent(), &message.message_id).await;
+        if let Some(task) = before.map_err(|error| log_error(&error))? {
+            return Ok(Accepted { key: self.key(caller, &task), new: false });
+        }
+        if self.draining.is_cancelled() {
+            return Err(A2aError::new(
+                ErrorKind::Busy,
+                "the host is shutting down; send the message again later",
+            ));
+        }
+        let Some(activity) = self.dispatcher.admit() else {
+            let tasks = &self.settings.agent.tasks;
+            let message = format!(
+                "agent {} is busy: {} tasks run and {} wait; send the message again later",
+                self.agent(),
+                tasks.concurrency,
+                tasks.queue
+            );
+            return Err(A2aError::new(ErrorKind::Busy, message));
+        };
+        let new = NewTask {
+            id: TaskId::generate(),
+            context_id: message.context_id.clone().unwrap_or_else(ContextId::generate),
+            owner: principal.clone(),
+            agent: self.agent().clone(),
+            message,
+            trace: caller.trace,
+        };
+        let wanted = self.key(caller, &new.id);
+        match self.owners.create(new, activity).await {
+            Ok(Created::New(id)) => {
+                debug_assert_eq!(id, wanted.task);
+                Ok(Accepted { key: wanted, new: true })
+            }
+            Ok(Created::Before(id)) => Ok(Accepted { key: self.key(caller, &id), new: false }),
+            Err(error) => Err(owner_error(&wanted, error)),
+        }
+    }
+
+    async fn snapshot_then_tail(&self, key: &TaskKey, ends_at: EndsAt) -> Result<Subscription, A2aError> {
+        let snapshot = self.owners.snapshot(key).await.map_err(|error| owner_error(key, error))?;
+        let (id, context) = (snapshot.task.id.clone(), snapshot.task.context_id.clone());
+        let state = snapshot.task.status.state;
+        let ended =
+            state.is_terminal() || (ends_at == EndsAt::Interrupted && state == TaskState::InputRequired);
+        let first = TaskEvent::Created(Box::new(snapshot.task)).encode(&id, &context);
+        self.open(key, snapshot.seq, Some(Bytes::from(first)), ends_at, ended).await
+    }
+
+    async fn open(
+        &self,
+        key: &TaskKey,
+        after: Seq,
+        first: Option<Bytes>,
+        ends_at: EndsAt,
+        ended: bool,
+    ) -> Result<Subscription, A2aError> {
+        self.subscribers.open(key, after, first, ends_at, ended).await.map_err(|error| match error {
+            SubscribeError::TooMany(_) => A2aError::new(ErrorKind::Busy, error.to_string()),
+            SubscribeError::Log(error) => log_error(&error),
+        })
+    }
+}
+
+struct Accepted {
+    key: TaskKey,
+    new: bool,
+}
+
+/// The one place where an owner's refusal becomes a protocol error.
+fn owner_error(key: &TaskKey, error: OwnerError) -> A2aError {
+    match error {
+        OwnerError::NotFound => A2aError::task_not_found(key.task.as_str()),
+        OwnerError::Rejected(rejected) => rejection(&rejected),
+        OwnerError::Log(error) => log_error(&error),
+        OwnerError::Closed => A2aError::new(ErrorKind::Busy, "the host is shutting down; try again later"),
+    }
+}
+
+fn rejection(rejected: &Rejected) -> A2aError {
+    let kind = match rejected {
+        Rejected::NotCancelable(_) => ErrorKind::TaskNotCancelable,
+        Rejected::WrongContext | Rejected::MessageIdReused(_) => ErrorKind::InvalidParams,
+        _ => ErrorKind::UnsupportedOperation,
+    };
+    A2aError::new(kind, rejected.to_string())
+}
+
+fn log_error(error: &LogError) -> A2aError {
+    tracing::error!(%error, "the log failed");
+    match error {
+        LogError::Overloaded => A2aError::new(ErrorKind::Busy, "the host is overloaded; try again later"),
+        LogError::Full(_) => A2aError::new(
+            ErrorKind::Busy,
+            "the host's store is full, so it takes nothing new; ask its operator",
+        ),
+        _ => A2aError::internal(),
+    }
+}
+
+/// A page token is `milliseconds.task-id`: it names a position, not a snapshot, and any replica can read it.
+fn encode_cursor(cursor: &PageCursor) -> String {
+    format!("{}.{}", cursor.status_at.millis(), cursor.task)
+}
+
+/// Reads a page token.
+pub(crate) fn decode_cursor(token: &str) -> Result<PageCursor, A2aError> {
+    let bad = || A2aError::invalid("params.pageToken", "is not a token of this host; start again without it");
+    let (millis, task) = token.split_once('.').ok_or_else(bad)?;
+    let millis = millis.parse().map_err(|_| bad())?;
+    if task.is_empty() || task.len() > 64 {
+        return Err(bad());
+    }
+    Ok(PageCursor { status_at: mesh_core::Timestamp(millis), task: TaskId::from(task) })
+}
+
+/// One page of ListTasks.
+#[derive(Default)]
+pub(crate) struct Listing {
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) total: u64,
+    pub(crate) next: Option<String>,
+}

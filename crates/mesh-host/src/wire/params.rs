@@ -1,0 +1,114 @@
+//! The parameters of each operation (section 4.2 and 3.1), checked.
+
+use mesh_core::model::{Message, Role, TaskState};
+use mesh_core::{A2aError, ContextId, TaskId, Timestamp};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// Longest id that a client may choose.
+const LONGEST_ID: usize = 256;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SendMessageParams {
+    #[serde(default)]
+    pub(crate) tenant: Option<String>,
+    pub(crate) message: Message,
+    #[serde(default)]
+    pub(crate) configuration: Option<Configuration>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Configuration {
+    #[serde(default)]
+    pub(crate) history_length: Option<i64>,
+    #[serde(default)]
+    pub(crate) return_immediately: Option<bool>,
+    #[serde(default)]
+    pub(crate) task_push_notification_config: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TaskParams {
+    #[serde(default)]
+    pub(crate) tenant: Option<String>,
+    pub(crate) id: TaskId,
+    #[serde(default)]
+    pub(crate) history_length: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ListParams {
+    #[serde(default)]
+    pub(crate) tenant: Option<String>,
+    #[serde(default)]
+    pub(crate) context_id: Option<ContextId>,
+    #[serde(default, deserialize_with = "state")]
+    pub(crate) status: Option<TaskState>,
+    #[serde(default)]
+    pub(crate) page_size: Option<i64>,
+    #[serde(default)]
+    pub(crate) page_token: Option<String>,
+    #[serde(default)]
+    pub(crate) history_length: Option<i64>,
+    #[serde(default)]
+    pub(crate) status_timestamp_after: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) include_artifacts: Option<bool>,
+}
+
+/// `TASK_STATE_UNSPECIFIED` and the empty string mean any state.
+fn state<'de, D: Deserializer<'de>>(d: D) -> Result<Option<TaskState>, D::Error> {
+    let name = Option::<String>::deserialize(d)?;
+    match name.as_deref() {
+        None | Some("" | "TASK_STATE_UNSPECIFIED") => Ok(None),
+        Some(name) => TaskState::ALL
+            .into_iter()
+            .find(|state| state.proto_name() == name)
+            .map(Some)
+            .ok_or_else(|| serde::de::Error::custom(format_args!("`{name}` is no task state"))),
+    }
+}
+
+/// Decodes parameters; the error says where they are wrong.
+pub(crate) fn decode<T: DeserializeOwned>(params: Option<&RawValue>) -> Result<T, A2aError> {
+    let text = params.map_or("{}", RawValue::get);
+    serde_json::from_str(text).map_err(|error| A2aError::invalid("params", error))
+}
+
+/// A history length: `None` is unset; negative ones are refused.
+pub(crate) fn history_length(length: Option<i64>) -> Result<Option<usize>, A2aError> {
+    length
+        .map(|length| {
+            usize::try_from(length)
+                .map_err(|_| A2aError::invalid("params.historyLength", "must not be negative"))
+        })
+        .transpose()
+}
+
+/// What a client's message must have (section 4.1.4).
+pub(crate) fn check_message(message: &Message) -> Result<(), A2aError> {
+    let id = |field: &str, text: &str| match text.len() {
+        0 => Err(A2aError::invalid(field, "must not be empty")),
+        1..=LONGEST_ID => Ok(()),
+        _ => Err(A2aError::invalid(field, format_args!("is longer than {LONGEST_ID} bytes"))),
+    };
+    id("params.message.messageId", message.message_id.as_str())?;
+    if let Some(context) = &message.context_id {
+        id("params.message.contextId", context.as_str())?;
+    }
+    if let Some(task) = &message.task_id {
+        id("params.message.taskId", task.as_str())?;
+    }
+    if message.role != Role::User {
+        return Err(A2aError::invalid("params.message.role", "a client's message has ROLE_USER"));
+    }
+    if message.parts.is_empty() {
+        return Err(A2aError::invalid("params.message.parts", "must have at least one part"));
+    }
+    Ok(())
+}

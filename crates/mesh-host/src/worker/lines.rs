@@ -1,0 +1,199 @@
+//! Takes a worker's line to where it belongs.
+
+use super::protocol::{FromWorker, ReplyError, ToWorker};
+use super::run::{Run, Speaker};
+use crate::calls::{CallError, Calls};
+use crate::owner::Ask;
+use mesh_core::lifecycle::Report;
+use mesh_core::model::{Artifact, Part, TaskState};
+use mesh_core::{ArtifactId, TaskId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Calls that one worker process may have open at a time.
+const OPEN_CALLS: usize = 512;
+/// The artifact that tokens go to unless the worker names one.
+const TOKEN_ARTIFACT: &str = "response";
+
+/// Understands the lines of one process that is ready.
+pub(super) struct Lines {
+    pub(super) agent: String,
+    pub(super) run: Arc<Run>,
+    pub(super) calls: Arc<dyn Calls>,
+    pub(super) open_calls: Arc<Semaphore>,
+    pub(super) max_event: usize,
+    /// The number of the last ping that was answered.
+    pub(super) pong: AtomicU64,
+}
+
+impl Lines {
+    pub(super) fn new(agent: String, run: Arc<Run>, calls: Arc<dyn Calls>, max_event: usize) -> Self {
+        let (open_calls, pong) = (Arc::new(Semaphore::new(OPEN_CALLS)), AtomicU64::new(0));
+        Self { agent, run, calls, open_calls, max_event, pong }
+    }
+
+    /// Carries out one line. `Err`: the line breaks the protocol, and the process has to go.
+    pub(super) async fn take(&self, line: &[u8]) -> Result<(), String> {
+        let parsed: FromWorker<'_> = serde_json::from_slice(line)
+            .map_err(|error| format!("a line is not of the protocol: {error}"))?;
+        match &*parsed.kind_of_line {
+            "event" => self.event(parsed, line.len()).await,
+            "call" => {
+                self.call(parsed);
+                Ok(())
+            }
+            "pong" => {
+                self.pong.fetch_max(parsed.id.unwrap_or(0), Ordering::Relaxed);
+                Ok(())
+            }
+            "fatal" => {
+                log_detail(&self.agent, parsed.detail.as_deref());
+                Err(parsed.message.unwrap_or_else(|| "the worker gave up".to_owned()))
+            }
+            other => {
+                tracing::warn!(
+                    agent = self.agent,
+                    kind = other,
+                    "a worker's line of unknown type was ignored"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    async fn event(&self, mut line: FromWorker<'_>, size: usize) -> Result<(), String> {
+        let (Some(task), Some(attempt)) = (line.task.take(), line.attempt) else {
+            return Err("an event names no task or attempt".to_owned());
+        };
+        let speaker = self.run.speaker(&task, attempt);
+        let task = TaskId::new(&*task);
+        let terminal =
+            line.kind.as_deref() == Some("state") && line.task_state().is_some_and(TaskState::is_terminal);
+        match speaker {
+            Speaker::Unknown => {
+                tracing::debug!(agent = self.agent, task = %task, attempt, "an event of an attempt that is over");
+            }
+            Speaker::Stopping => {
+                if terminal {
+                    self.run.finish(&task, attempt);
+                }
+            }
+            Speaker::Current { owner, .. } => {
+                log_detail(&self.agent, line.detail.as_deref());
+                let report = if size > self.max_event {
+                    Err(format!("an event of {size} bytes is over the limit (limits.event)"))
+                } else {
+                    report(&mut line)
+                };
+                let refused = report.as_ref().err().map(|why| {
+                    tracing::warn!(agent = self.agent, task = %task, attempt, why, "the attempt is failed");
+                });
+                let report = report.unwrap_or_else(|why| Report::Finish {
+                    state: TaskState::Failed,
+                    parts: vec![Part::text(format!("the agent's worker broke its protocol: {why}"))],
+                });
+                let _ = owner.send(Ask::Report { attempt, report }).await;
+                if terminal {
+                    self.run.finish(&task, attempt);
+                } else if refused.is_some() {
+                    self.run.stop(&task, attempt);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&self, line: FromWorker<'_>) {
+        let (Some(id), Some(task), Some(attempt)) = (line.id, line.task.as_deref(), line.attempt) else {
+            tracing::warn!(agent = self.agent, "a call without id, task or attempt was ignored");
+            return;
+        };
+        let Speaker::Current { scope, .. } = self.run.speaker(task, attempt) else {
+            tracing::debug!(agent = self.agent, task, attempt, "a call of an attempt that is over");
+            return;
+        };
+        let place = Arc::clone(&self.open_calls).try_acquire_owned();
+        let (run, calls) = (Arc::clone(&self.run), Arc::clone(&self.calls));
+        let timeout = line.timeout_ms.map(Duration::from_millis);
+        let arguments = line.arguments.map(ToOwned::to_owned);
+        let (tool, agent, parts) = (line.tool, line.agent, (line.parts, line.text));
+        let trace = line.traceparent.as_deref().and_then(mesh_core::TraceContext::parse);
+        tokio::spawn(async move {
+            let over = scope.over.clone();
+            let scope = super::CallScope { trace: trace.unwrap_or(scope.trace), ..scope };
+            let work = async {
+                let _place = place.map_err(|_| CallError::busy("too many calls of this worker are open"))?;
+                match (tool, agent) {
+                    (Some(tool), None) => calls.tool(&scope, &tool, arguments.as_deref(), timeout).await,
+                    (None, Some(agent)) => {
+                        let parts = match parts {
+                            (Some(parts), _) => parts,
+                            (None, text) => vec![Part::text(text.unwrap_or_default())],
+                        };
+                        calls.agent(&scope, &agent, parts, timeout).await
+                    }
+                    _ => Err(CallError::invalid("a call names either a tool or an agent")),
+                }
+            };
+            let outcome = tokio::select! {
+                () = over.cancelled() => return,
+                outcome = work => outcome,
+            };
+            let line = match &outcome {
+                Ok(result) => ToWorker::Reply { id, result: Some(result), error: None }.encode(),
+                Err(error) => {
+                    let error = ReplyError { code: error.code.as_str(), message: &error.message };
+                    ToWorker::Reply { id, result: None, error: Some(error) }.encode()
+                }
+            };
+            run.send(line).await;
+        });
+    }
+}
+
+fn log_detail(agent: &str, detail: Option<&str>) {
+    if let Some(detail) = detail {
+        tracing::warn!(target: "worker", agent, "{detail}");
+    }
+}
+
+/// What an event line reports.
+fn report(line: &mut FromWorker<'_>) -> Result<Report, String> {
+    match line.kind.as_deref() {
+        Some("status") => Ok(Report::Status(line.take_parts())),
+        Some("token") => Ok(Report::Artifact {
+            artifact: Artifact {
+                artifact_id: ArtifactId::new(
+                    line.artifact_id.take().unwrap_or_else(|| TOKEN_ARTIFACT.to_owned()),
+                ),
+                name: line.name.take(),
+                description: None,
+                parts: line.take_parts(),
+                metadata: None,
+                extensions: Vec::new(),
+            },
+            append: true,
+            last_chunk: false,
+        }),
+        Some("artifact") => {
+            let artifact = line.artifact.take().ok_or("an artifact event without artifact")?;
+            if artifact.artifact_id.as_str().is_empty() {
+                return Err("an artifact without artifactId".to_owned());
+            }
+            let (append, last_chunk) = (line.append.unwrap_or(false), line.last_chunk.unwrap_or(false));
+            Ok(Report::Artifact { artifact, append, last_chunk })
+        }
+        Some("state") => {
+            let state = line.task_state().ok_or_else(|| format!("unknown state {:?}", line.state))?;
+            let parts = line.take_parts();
+            Ok(if state.is_interrupted() {
+                Report::Ask { state, parts }
+            } else {
+                Report::Finish { state, parts }
+            })
+        }
+        other => Err(format!("unknown kind of event {other:?}")),
+    }
+}

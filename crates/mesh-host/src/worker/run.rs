@@ -1,0 +1,255 @@
+//! One worker process as the owners see it.
+
+use super::protocol::ToWorker;
+use crate::owner::OwnerHandle;
+use bytes::Bytes;
+use mesh_core::lifecycle::TaskRecord;
+use mesh_core::model::Message;
+use mesh_core::{ContextId, Principal, TaskId, TraceContext};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Lines that wait to be written to a worker. One that reads so slowly is given up.
+pub(super) const OUTBOX: usize = 4096;
+
+/// One of the agent's `concurrency` places; given back when dropped.
+pub(crate) struct Slot(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+impl Slot {
+    pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self(permit)
+    }
+}
+
+/// An attempt that is to begin.
+pub(crate) struct Attempt {
+    task: TaskId,
+    line: Bytes,
+    state: AttemptState,
+}
+
+struct AttemptState {
+    number: u32,
+    owner: OwnerHandle,
+    slot: Option<Slot>,
+    parked: bool,
+    /// Canceled by the host: what it still says is thrown away.
+    stopping: bool,
+    scope: CallScope,
+}
+
+/// On whose behalf an attempt calls tools and agents.
+#[derive(Clone)]
+pub(crate) struct CallScope {
+    pub(crate) task: TaskId,
+    pub(crate) context: ContextId,
+    pub(crate) owner: Principal,
+    pub(crate) trace: TraceContext,
+    /// Canceled when the attempt is over.
+    pub(crate) over: CancellationToken,
+}
+
+impl Attempt {
+    /// The attempt `number` of a task that has just been leased.
+    pub(crate) fn new(record: &TaskRecord, number: u32, owner: OwnerHandle, slot: Slot) -> Self {
+        let (task, control) = (&record.task, &record.control);
+        let trace = control.trace.child();
+        let first = task.history.iter().find(|m| Some(&m.message_id) == control.received.first());
+        let line = first.map_or_else(Bytes::new, |message| {
+            ToWorker::Task {
+                task: task.id.as_str(),
+                attempt: number,
+                context: task.context_id.as_str(),
+                tenant: control.owner.tenant.as_str(),
+                principal: &control.owner,
+                message,
+                answers: &control.answers,
+                traceparent: trace.to_string(),
+            }
+            .encode()
+        });
+        let scope = CallScope {
+            task: task.id.clone(),
+            context: task.context_id.clone(),
+            owner: control.owner.clone(),
+            trace,
+            over: CancellationToken::new(),
+        };
+        let state = AttemptState { number, owner, slot: Some(slot), parked: false, stopping: false, scope };
+        Self { task: task.id.clone(), line, state }
+    }
+}
+
+/// What the reader of a worker's lines needs to know of the attempt that a line is about.
+pub(super) enum Speaker {
+    /// The current attempt.
+    Current { owner: OwnerHandle, scope: CallScope },
+    /// An attempt that was told to stop.
+    Stopping,
+    /// Nobody that is known.
+    Unknown,
+}
+
+/// A worker process with the attempts that run in it.
+pub(crate) struct Run {
+    outbox: mpsc::Sender<Bytes>,
+    table: Mutex<Table>,
+    max_parked: usize,
+    grace: Duration,
+    /// Canceled when the process does not do what it is told, and has to be replaced.
+    pub(super) replace: CancellationToken,
+}
+
+#[derive(Default)]
+struct Table {
+    attempts: HashMap<TaskId, AttemptState>,
+    parked: usize,
+    closed: bool,
+}
+
+impl Run {
+    pub(super) fn new(outbox: mpsc::Sender<Bytes>, max_parked: usize, grace: Duration) -> Arc<Self> {
+        let (table, replace) = (Mutex::default(), CancellationToken::new());
+        Arc::new(Self { outbox, table, max_parked, grace, replace })
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the process takes no new attempts any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.replace.is_cancelled() || self.table().closed
+    }
+
+    /// How many attempts are in the process, those that wait for their client included.
+    pub(super) fn attempts(&self) -> usize {
+        self.table().attempts.len()
+    }
+
+    /// How many attempts are at work.
+    pub(crate) fn busy(&self) -> usize {
+        let table = self.table();
+        table.attempts.len() - table.parked
+    }
+
+    /// Gives an attempt to the worker. `false`: the process is gone, and knows nothing of it.
+    pub(crate) fn begin(&self, attempt: Attempt) -> bool {
+        let mut table = self.table();
+        if table.closed || self.outbox.try_send(attempt.line).is_err() {
+            return false;
+        }
+        table.attempts.insert(attempt.task, attempt.state);
+        true
+    }
+
+    /// The attempt waits for its client, and gives its place back. `false`: too many wait already.
+    pub(crate) fn park(self: &Arc<Self>, task: &TaskId, number: u32) -> bool {
+        let mut table = self.table();
+        let room = table.parked < self.max_parked;
+        let Some(attempt) = table.attempts.get_mut(task).filter(|a| a.number == number) else { return true };
+        if attempt.parked {
+            return true;
+        }
+        if room {
+            attempt.slot = None;
+            attempt.parked = true;
+            table.parked += 1;
+        } else {
+            drop(table);
+            self.stop(task, number);
+        }
+        room
+    }
+
+    /// Gives the client's answer to an attempt that waits. `false`: it is gone.
+    pub(crate) fn deliver(&self, task: &TaskId, number: u32, message: &Message) -> bool {
+        let mut table = self.table();
+        let Some(attempt) = table.attempts.get_mut(task).filter(|a| a.number == number && !a.stopping) else {
+            return false;
+        };
+        let was_parked = std::mem::take(&mut attempt.parked);
+        table.parked -= usize::from(was_parked);
+        let line = ToWorker::Input { task: task.as_str(), attempt: number, message }.encode();
+        self.outbox.try_send(line).is_ok()
+    }
+
+    /// Tells the worker to stop an attempt. If it has not within the grace period, the process is replaced.
+    pub(crate) fn stop(self: &Arc<Self>, task: &TaskId, number: u32) {
+        let over = {
+            let mut table = self.table();
+            let Some(attempt) = table.attempts.get_mut(task).filter(|a| a.number == number) else { return };
+            attempt.stopping = true;
+            attempt.scope.over.cancel();
+            let was_parked = std::mem::take(&mut attempt.parked);
+            table.parked -= usize::from(was_parked);
+            self.outbox.try_send(ToWorker::Cancel { task: task.as_str(), attempt: number }.encode())
+        };
+        let (run, task) = (Arc::clone(self), task.clone());
+        if over.is_err() {
+            run.replace.cancel();
+            return;
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(run.grace).await;
+            if run.finish(&task, number) {
+                tracing::warn!(task = %task, attempt = number, "the worker did not stop a canceled task in time");
+                run.replace.cancel();
+            }
+        });
+    }
+
+    /// Writes a line.
+    pub(super) async fn send(&self, line: Bytes) -> bool {
+        self.outbox.send(line).await.is_ok()
+    }
+
+    /// Who may say something about `task` as attempt `number`.
+    pub(super) fn speaker(&self, task: &str, number: u32) -> Speaker {
+        match self.table().attempts.get(task) {
+            Some(attempt) if attempt.number != number => Speaker::Unknown,
+            Some(attempt) if attempt.stopping => Speaker::Stopping,
+            Some(attempt) => Speaker::Current { owner: attempt.owner.clone(), scope: attempt.scope.clone() },
+            None => Speaker::Unknown,
+        }
+    }
+
+    /// The attempt is over: its place is free. `false` if it was over before.
+    pub(super) fn finish(&self, task: &TaskId, number: u32) -> bool {
+        let mut table = self.table();
+        if table.attempts.get(task).is_none_or(|a| a.number != number) {
+            return false;
+        }
+        let gone = table.attempts.remove(task);
+        table.parked -= usize::from(gone.as_ref().is_some_and(|a| a.parked));
+        if let Some(attempt) = gone {
+            attempt.scope.over.cancel();
+        }
+        true
+    }
+
+    /// The process is gone: every attempt in it is lost, and its owner is told.
+    pub(super) async fn close(&self, reason: &str) {
+        let lost: Vec<_> = {
+            let mut table = self.table();
+            table.closed = true;
+            table.parked = 0;
+            table.attempts.drain().map(|(_, attempt)| attempt).collect()
+        };
+        for attempt in lost {
+            attempt.scope.over.cancel();
+            if !attempt.stopping {
+                let ask = crate::owner::Ask::Lost { attempt: attempt.number, reason: reason.to_owned() };
+                let _ = attempt.owner.send(ask).await;
+            }
+        }
+    }
+
+    /// No new attempts from now on.
+    pub(super) fn retire(&self) {
+        self.table().closed = true;
+    }
+}

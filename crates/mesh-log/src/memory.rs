@@ -1,0 +1,214 @@
+//! The provider without a disk.
+
+use crate::contract::{
+    Append, AppendError, EventLog, ListQuery, LogError, NewEvent, Page, PageCursor, ReadLimit, StoredEvent,
+    TaskHead,
+};
+use crate::tails::Tails;
+use async_trait::async_trait;
+use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// What an event, and a task, cost beside their bytes; rounded up.
+const EVENT_OVERHEAD: usize = 128;
+const TASK_OVERHEAD: usize = 2048;
+
+/// A log in memory, for `--ephemeral` and for tests: it keeps every promise but durability.
+///
+/// Nothing is ever taken out of a log, so its one bound is a total: beyond it, appends fail with
+/// [`LogError::Full`], as on a full disk.
+#[derive(Debug)]
+pub struct MemoryLog {
+    state: Mutex<State>,
+    max_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tasks: BTreeMap<TaskKey, Task>,
+    created: HashMap<(Tenant, PrincipalId, AgentName, MessageId), TaskId>,
+    tails: Tails,
+    bytes: usize,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Task {
+    head: TaskHead,
+    events: Vec<StoredEvent>,
+}
+
+impl MemoryLog {
+    /// A log of at most 1 GiB.
+    pub fn new() -> Self {
+        Self::with_max_bytes(1 << 30)
+    }
+
+    /// A log of at most about `max_bytes`.
+    pub fn with_max_bytes(max_bytes: usize) -> Self {
+        Self { state: Mutex::default(), max_bytes }
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, State>, LogError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed { Err(LogError::Closed) } else { Ok(state) }
+    }
+}
+
+impl Default for MemoryLog {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl EventLog for MemoryLog {
+    async fn append(&self, append: Append) -> Result<Seq, AppendError> {
+        let mut state = self.open()?;
+        let Append { expected_seq: expected, events, mut head, creates } = append;
+        let creation = creates.filter(|_| expected == 0).map(|message| {
+            let owner = &head.control.owner.id;
+            (head.key.tenant.clone(), owner.clone(), head.control.agent.clone(), message)
+        });
+        if let Some(first) = creation.as_ref().and_then(|creation| state.created.get(creation)) {
+            return Err(AppendError::Duplicate(first.clone()));
+        }
+        let actual = state.tasks.get(&head.key).map_or(0, |task| task.head.seq);
+        if actual != expected {
+            return Err(AppendError::Conflict { expected, actual });
+        }
+        if expected == 0 && events.is_empty() {
+            return Err(LogError::Failed("a task begins with at least one event".to_owned()).into());
+        }
+        let overhead = if expected == 0 { TASK_OVERHEAD } else { 0 };
+        let bytes = overhead + events.iter().map(cost).sum::<usize>();
+        if state.bytes.saturating_add(bytes) > self.max_bytes {
+            let limit = self.max_bytes;
+            return Err(LogError::Full(format!("the log in memory has reached its {limit} bytes")).into());
+        }
+        let seq = expected + events.len() as Seq;
+        let numbered = events
+            .into_iter()
+            .zip(expected + 1..)
+            .map(|(NewEvent { public, private }, seq)| StoredEvent { seq, public, private });
+        let key = head.key.clone();
+        head.seq = seq;
+        head.control.touched.clear();
+        match state.tasks.get_mut(&key) {
+            Some(task) => {
+                task.head = head;
+                task.events.extend(numbered);
+            }
+            None => {
+                let events = numbered.collect();
+                state.tasks.insert(key.clone(), Task { head, events });
+            }
+        }
+        if let Some(creation) = creation {
+            state.created.insert(creation, key.task.clone());
+        }
+        state.bytes += bytes;
+        state.tails.raise(&key, seq);
+        Ok(seq)
+    }
+
+    async fn read(&self, key: &TaskKey, after: Seq, limit: ReadLimit) -> Result<Vec<StoredEvent>, LogError> {
+        let state = self.open()?;
+        let Some(task) = state.tasks.get(key) else { return Ok(Vec::new()) };
+        let skip = usize::try_from(after).unwrap_or(usize::MAX);
+        let mut room = limit.bytes;
+        let mut taken = Vec::new();
+        for event in task.events.iter().skip(skip).take(limit.events.max(1)) {
+            if !taken.is_empty() && event.public.len() > room {
+                break;
+            }
+            room = room.saturating_sub(event.public.len());
+            taken.push(event.clone());
+        }
+        Ok(taken)
+    }
+
+    async fn head(&self, key: &TaskKey) -> Result<Option<TaskHead>, LogError> {
+        Ok(self.open()?.tasks.get(key).map(|task| task.head.clone()))
+    }
+
+    async fn list(&self, query: ListQuery) -> Result<Page, LogError> {
+        let state = self.open()?;
+        let mut matching: Vec<&TaskHead> =
+            state.tasks.values().map(|task| &task.head).filter(|head| matches(&query, head)).collect();
+        matching.sort_unstable_by_key(|head| Reverse((head.status_at, &head.key.task)));
+        let total = matching.len() as u64;
+        if let Some(PageCursor { status_at, task }) = &query.after {
+            let done =
+                matching.partition_point(|head| (head.status_at, &head.key.task) >= (*status_at, task));
+            matching.drain(..done);
+        }
+        let more = matching.len() > query.limit;
+        matching.truncate(query.limit);
+        let heads: Vec<TaskHead> = matching.into_iter().cloned().collect();
+        let next = heads.last().filter(|_| more).map(PageCursor::at);
+        Ok(Page { heads, total, next })
+    }
+
+    async fn unfinished(
+        &self,
+        agent: &AgentName,
+        after: Option<&TaskKey>,
+        limit: usize,
+    ) -> Result<Vec<TaskHead>, LogError> {
+        let state = self.open()?;
+        let order = |key: &TaskKey| (key.task.clone(), key.tenant.clone());
+        let after = after.map(order);
+        let mut heads: Vec<&TaskHead> = state
+            .tasks
+            .values()
+            .map(|task| &task.head)
+            .filter(|head| head.control.agent == *agent && !head.state.is_terminal())
+            .filter(|head| after.as_ref().is_none_or(|after| order(&head.key) > *after))
+            .collect();
+        heads.sort_unstable_by_key(|head| order(&head.key));
+        Ok(heads.into_iter().take(limit).cloned().collect())
+    }
+
+    async fn created_by(
+        &self,
+        tenant: &Tenant,
+        owner: &PrincipalId,
+        agent: &AgentName,
+        message: &MessageId,
+    ) -> Result<Option<TaskId>, LogError> {
+        let creation = (tenant.clone(), owner.clone(), agent.clone(), message.clone());
+        Ok(self.open()?.created.get(&creation).cloned())
+    }
+
+    async fn tail(&self, key: &TaskKey) -> Result<watch::Receiver<Seq>, LogError> {
+        let mut state = self.open()?;
+        let mut receiver = state.tails.follow(key);
+        let seq = state.tasks.get(key).map_or(0, |task| task.head.seq);
+        state.tails.raise(key, seq);
+        receiver.mark_unchanged();
+        Ok(receiver)
+    }
+
+    async fn close(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.closed = true;
+        state.tails.clear();
+    }
+}
+
+fn cost(event: &NewEvent) -> usize {
+    event.public.len() + event.private.as_ref().map_or(0, bytes::Bytes::len) + EVENT_OVERHEAD
+}
+
+fn matches(query: &ListQuery, head: &TaskHead) -> bool {
+    head.key.tenant == query.tenant
+        && query.owner.as_ref().is_none_or(|owner| head.control.owner.id == *owner)
+        && query.agent.as_ref().is_none_or(|agent| head.control.agent == *agent)
+        && query.context_id.as_ref().is_none_or(|context| head.context_id == *context)
+        && query.state.is_none_or(|state| head.state == state)
+        && query.status_at_or_after.is_none_or(|since| head.status_at >= since)
+}

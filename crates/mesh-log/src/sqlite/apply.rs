@@ -1,0 +1,240 @@
+//! One append inside a transaction.
+
+use super::query::{FIRST_TERMINAL, state_number};
+use crate::contract::{Append, AppendError, LogError, NewEvent};
+use hashlink::LruCache;
+use mesh_core::{MessageId, Seq, TaskId, TaskKey};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Statement, params};
+
+/// An append, with what can be prepared before it is the writer's turn.
+pub(super) struct Step {
+    pub(super) append: Append,
+    /// The head's control record as JSON.
+    control: String,
+}
+
+impl Step {
+    pub(super) fn new(append: Append) -> Result<Self, LogError> {
+        let control = serde_json::to_string(&append.head.control)
+            .map_err(|error| LogError::Failed(format!("control of task {}: {error}", append.head.key)))?;
+        Ok(Self { append, control })
+    }
+
+    /// Bytes of its events and its control record.
+    pub(super) fn bytes(&self) -> usize {
+        let event =
+            |event: &NewEvent| event.public.len() + event.private.as_ref().map_or(0, bytes::Bytes::len);
+        self.control.len() + self.append.events.iter().map(event).sum::<usize>()
+    }
+}
+
+/// Why a step was not applied.
+pub(super) enum Stop {
+    /// It does not fit the log. It changed nothing, and the transaction goes on.
+    Refused(AppendError),
+    /// The store failed. The transaction is lost.
+    Broken(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Stop {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// Where a task is in the file.
+#[derive(Clone, Copy)]
+struct Place {
+    row: i64,
+    seq: Seq,
+    state: i64,
+    status_at: i64,
+}
+
+/// The places of the tasks that are being written to: the usual append needs no lookup.
+///
+/// Only the writer changes the file, so what is remembered is true as long as its transaction is. When one is lost,
+/// every task in it has to be forgotten.
+pub(super) struct Known(LruCache<TaskKey, Place>);
+
+impl Known {
+    pub(super) fn new(tasks: usize) -> Self {
+        Self(LruCache::new(tasks.max(1)))
+    }
+
+    pub(super) fn forget(&mut self, key: &TaskKey) {
+        self.0.remove(key);
+    }
+
+    fn note(&mut self, key: &TaskKey, place: Place) {
+        if place.state >= FIRST_TERMINAL {
+            self.0.remove(key);
+        } else {
+            self.0.insert(key.clone(), place);
+        }
+    }
+}
+
+/// The writer's statements, prepared once.
+pub(super) struct Statements<'c> {
+    pub(super) begin: Statement<'c>,
+    pub(super) commit: Statement<'c>,
+    create: Statement<'c>,
+    created_by: Statement<'c>,
+    find: Statement<'c>,
+    move_head: Statement<'c>,
+    change_head: Statement<'c>,
+    insert_event: Statement<'c>,
+}
+
+impl<'c> Statements<'c> {
+    pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            begin: connection.prepare("BEGIN IMMEDIATE")?,
+            commit: connection.prepare("COMMIT")?,
+            create: connection.prepare(
+                "INSERT INTO heads (tenant, task, context, owner, agent, message, state, status_at, seq, control)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?,
+            created_by: connection.prepare(
+                "SELECT task FROM heads WHERE tenant = ?1 AND owner = ?2 AND agent = ?3 AND message = ?4",
+            )?,
+            find: connection
+                .prepare("SELECT id, seq, state, status_at FROM heads WHERE tenant = ?1 AND task = ?2")?,
+            // An update of an indexed column rewrites its indexes even if the value stays, hence two statements.
+            move_head: connection.prepare("UPDATE heads SET seq = ?2, control = ?3 WHERE id = ?1 AND seq = ?4")?,
+            change_head: connection.prepare(
+                "UPDATE heads SET seq = ?2, control = ?3, state = ?5, status_at = ?6 WHERE id = ?1 AND seq = ?4",
+            )?,
+            insert_event: connection
+                .prepare("INSERT INTO events (head, seq, public, private) VALUES (?1, ?2, ?3, ?4)")?,
+        })
+    }
+
+    /// Applies one step. Returns the number of the task's last event.
+    pub(super) fn apply(
+        &mut self,
+        connection: &Connection,
+        known: &mut Known,
+        step: &Step,
+    ) -> Result<Seq, Stop> {
+        let Append { expected_seq: expected, events, head, creates } = &step.append;
+        let seq = expected.saturating_add(events.len() as Seq);
+        let place = if *expected == 0 {
+            Place { row: self.create(connection, step, creates.as_ref())?, ..place_of(step, seq) }
+        } else {
+            let row = self.update(known, step, seq)?;
+            Place { row, ..place_of(step, seq) }
+        };
+        for (event, number) in events.iter().zip(expected + 1..) {
+            let private = event.private.as_deref();
+            self.insert_event.execute(params![
+                place.row,
+                number.cast_signed(),
+                &event.public[..],
+                private
+            ])?;
+        }
+        known.note(&head.key, place);
+        Ok(seq)
+    }
+
+    fn create(
+        &mut self,
+        connection: &Connection,
+        step: &Step,
+        message: Option<&MessageId>,
+    ) -> Result<i64, Stop> {
+        let Append { events, head, .. } = &step.append;
+        if events.is_empty() {
+            return Err(match self.refusal(step, message)? {
+                Some(refused) => Stop::Refused(refused),
+                None => {
+                    Stop::Refused(LogError::Failed("a task begins with at least one event".to_owned()).into())
+                }
+            });
+        }
+        let created = self.create.execute(params![
+            head.key.tenant.as_str(),
+            head.key.task.as_str(),
+            head.context_id.as_str(),
+            head.control.owner.id.as_str(),
+            head.control.agent.as_str(),
+            message.map(MessageId::as_str),
+            state_number(head.state),
+            head.status_at.millis(),
+            (events.len() as Seq).cast_signed(),
+            step.control,
+        ]);
+        match created {
+            Ok(_) => Ok(connection.last_insert_rowid()),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                Err(self.refusal(step, message)?.map_or(Stop::Broken(error), Stop::Refused))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Why a task cannot be created: its message has made one, or there is one of its name.
+    fn refusal(&mut self, step: &Step, message: Option<&MessageId>) -> rusqlite::Result<Option<AppendError>> {
+        let head = &step.append.head;
+        if let Some(message) = message {
+            let control = &head.control;
+            let (owner, agent) = (control.owner.id.as_str(), control.agent.as_str());
+            let first: Option<String> = self
+                .created_by
+                .query_row(params![head.key.tenant.as_str(), owner, agent, message.as_str()], |row| {
+                    row.get(0)
+                })
+                .optional()?;
+            if let Some(first) = first {
+                return Ok(Some(AppendError::Duplicate(TaskId::from(first))));
+            }
+        }
+        let place = self.find(&head.key)?;
+        Ok(place.map(|place| AppendError::Conflict { expected: 0, actual: place.seq }))
+    }
+
+    fn update(&mut self, known: &mut Known, step: &Step, seq: Seq) -> Result<i64, Stop> {
+        let Append { expected_seq: expected, head, .. } = &step.append;
+        let place = match known.0.get(&head.key) {
+            Some(place) => Some(*place),
+            None => self.find(&head.key)?,
+        };
+        let place = match place {
+            Some(place) if place.seq == *expected => place,
+            other => {
+                let actual = other.map_or(0, |place| place.seq);
+                return Err(Stop::Refused(AppendError::Conflict { expected: *expected, actual }));
+            }
+        };
+        let (state, status_at) = (state_number(head.state), head.status_at.millis());
+        let (now, before) = (seq.cast_signed(), expected.cast_signed());
+        let changed = if (state, status_at) == (place.state, place.status_at) {
+            self.move_head.execute(params![place.row, now, step.control, before])?
+        } else {
+            self.change_head.execute(params![place.row, now, step.control, before, state, status_at])?
+        };
+        if changed == 1 {
+            Ok(place.row)
+        } else {
+            known.forget(&head.key);
+            let why = format!("task {} was changed by somebody else", head.key);
+            Err(Stop::Refused(LogError::Failed(why).into()))
+        }
+    }
+
+    fn find(&mut self, key: &TaskKey) -> rusqlite::Result<Option<Place>> {
+        self.find
+            .query_row(params![key.tenant.as_str(), key.task.as_str()], |row| {
+                let seq = row.get::<_, i64>(1)?.unsigned_abs();
+                Ok(Place { row: row.get(0)?, seq, state: row.get(2)?, status_at: row.get(3)? })
+            })
+            .optional()
+    }
+}
+
+fn place_of(step: &Step, seq: Seq) -> Place {
+    let head = &step.append.head;
+    Place { row: 0, seq, state: state_number(head.state), status_at: head.status_at.millis() }
+}

@@ -1,0 +1,154 @@
+//! The newest events of the tasks that were appended to last, so that who follows a tail needs no disk.
+
+use super::options::TailCache;
+use crate::contract::{ReadLimit, StoredEvent};
+use hashlink::LruCache;
+use mesh_core::{Seq, TaskKey};
+use std::collections::VecDeque;
+
+/// What an event costs beside its bytes, and a ring beside its events; both rounded up.
+const EVENT_OVERHEAD: usize = 128;
+const RING_OVERHEAD: usize = 256;
+
+/// The last events of one task, without a gap, up to the task's last one.
+#[derive(Debug, Default)]
+struct Ring {
+    events: VecDeque<StoredEvent>,
+    bytes: usize,
+}
+
+/// The rings of all tasks within one bound; the task that was appended to longest ago goes first.
+///
+/// No attention is paid to who follows what: a follower who has kept up needs only events that are still to come, and
+/// these make their task the newest.
+#[derive(Debug)]
+pub(super) struct Rings {
+    rings: LruCache<TaskKey, Ring>,
+    events: usize,
+    bytes: usize,
+    bounds: TailCache,
+}
+
+fn cost(event: &StoredEvent) -> usize {
+    event.public.len() + event.private.as_ref().map_or(0, bytes::Bytes::len) + EVENT_OVERHEAD
+}
+
+impl Rings {
+    pub(super) fn new(bounds: TailCache) -> Self {
+        Self { rings: LruCache::new_unbounded(), events: 0, bytes: 0, bounds }
+    }
+
+    /// Takes in what was just recorded.
+    pub(super) fn push(&mut self, key: &TaskKey, events: impl Iterator<Item = StoredEvent>) {
+        let mut ring = self.rings.remove(key).unwrap_or_else(|| {
+            self.bytes += RING_OVERHEAD;
+            Ring::default()
+        });
+        let (count, bytes) = (ring.events.len(), ring.bytes);
+        for event in events {
+            debug_assert!(ring.events.back().is_none_or(|last| last.seq + 1 == event.seq), "no gap");
+            ring.bytes += cost(&event);
+            ring.events.push_back(event);
+        }
+        while ring.events.len() > self.bounds.task_events || ring.bytes > self.bounds.task_bytes {
+            let Some(oldest) = ring.events.pop_front() else { break };
+            ring.bytes -= cost(&oldest);
+        }
+        self.events = self.events + ring.events.len() - count;
+        self.bytes = self.bytes + ring.bytes - bytes;
+        self.rings.insert(key.clone(), ring);
+        while self.bytes > self.bounds.total_bytes {
+            let Some((_, ring)) = self.rings.remove_lru() else { break };
+            self.events -= ring.events.len();
+            self.bytes -= ring.bytes + RING_OVERHEAD;
+        }
+    }
+
+    /// The events after `after`, if they are all here; `None` if only the disk knows.
+    pub(super) fn read(&self, key: &TaskKey, after: Seq, limit: ReadLimit) -> Option<Vec<StoredEvent>> {
+        let ring = &self.rings.peek(key)?.events;
+        let first = ring.front()?.seq;
+        let skip = usize::try_from(after.checked_add(1)?.checked_sub(first)?).unwrap_or(usize::MAX);
+        let mut room = limit.bytes;
+        let mut taken = Vec::new();
+        for event in ring.iter().skip(skip).take(limit.events.max(1)) {
+            if !taken.is_empty() && event.public.len() > room {
+                break;
+            }
+            room = room.saturating_sub(event.public.len());
+            taken.push(event.clone());
+        }
+        Some(taken)
+    }
+
+    /// The number of the task's last event, if it is known here.
+    pub(super) fn last(&self, key: &TaskKey) -> Option<Seq> {
+        self.rings.peek(key)?.events.back().map(|event| event.seq)
+    }
+
+    /// Tasks, events and bytes held.
+    pub(super) fn size(&self) -> (usize, usize, usize) {
+        (self.rings.len(), self.events, self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    const BOUNDS: TailCache = TailCache { task_events: 4, task_bytes: 4096, total_bytes: 8192 };
+
+    fn key(n: usize) -> TaskKey {
+        TaskKey::new("t".into(), n.to_string().into())
+    }
+
+    fn events(range: std::ops::RangeInclusive<Seq>, size: usize) -> impl Iterator<Item = StoredEvent> {
+        range.map(move |seq| StoredEvent { seq, public: Bytes::from(vec![b'x'; size]), private: None })
+    }
+
+    fn read(rings: &Rings, after: Seq) -> Option<Vec<Seq>> {
+        let read = rings.read(&key(1), after, ReadLimit::default())?;
+        Some(read.into_iter().map(|event| event.seq).collect())
+    }
+
+    #[test]
+    fn a_ring_serves_what_it_holds_and_leaves_older_positions_to_the_disk() {
+        let mut rings = Rings::new(BOUNDS);
+        rings.push(&key(1), events(1..=3, 10));
+        assert_eq!(read(&rings, 0), Some(vec![1, 2, 3]));
+        rings.push(&key(1), events(4..=6, 10));
+        assert_eq!(read(&rings, 1), None);
+        assert_eq!(read(&rings, 2), Some(vec![3, 4, 5, 6]));
+        assert_eq!(read(&rings, 6), Some(vec![]));
+        assert_eq!(read(&rings, Seq::MAX), None);
+        assert_eq!(rings.last(&key(1)), Some(6));
+    }
+
+    #[test]
+    fn a_read_stops_at_its_limit_but_returns_at_least_one_event() {
+        let mut rings = Rings::new(BOUNDS);
+        rings.push(&key(1), events(1..=3, 100));
+        let count =
+            |events, bytes| rings.read(&key(1), 0, ReadLimit { events, bytes }).map(|read| read.len());
+        assert_eq!(count(2, 1000), Some(2));
+        assert_eq!(count(9, 250), Some(2));
+        assert_eq!(count(9, 1), Some(1));
+    }
+
+    #[test]
+    fn the_bounds_hold_whatever_is_appended() {
+        let mut rings = Rings::new(BOUNDS);
+        let mut last = [0; 40];
+        for n in 0..1000 {
+            let (task, size) = (n * 13 % 40, n * 7 % 5000);
+            last[task] += 1;
+            rings.push(&key(task), events(last[task]..=last[task], size));
+            let (tasks, held, bytes) = rings.size();
+            assert!(bytes <= BOUNDS.total_bytes && held <= tasks * BOUNDS.task_events);
+        }
+        let sum = |of: fn(&Ring) -> usize| rings.rings.iter().map(|(_, ring)| of(ring)).sum::<usize>();
+        assert_eq!(rings.size().1, sum(|ring| ring.events.len()));
+        assert_eq!(rings.size().2, sum(|ring| ring.bytes + RING_OVERHEAD));
+    }
+}

@@ -1,0 +1,3 @@
+import agentmesh
+
+TOOLS = agentmesh.model()

@@ -1,0 +1,3 @@
+import agentmesh
+
+tools = agentmesh.crewai_tools("delete_customer")
