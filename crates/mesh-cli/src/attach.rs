@@ -3,6 +3,7 @@
 use crate::exit::{Failure, Outcome};
 use base64::Engine as _;
 use serde_json::{Value, json};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncReadExt as _;
 
@@ -13,9 +14,15 @@ const MAX_STDIN_BYTES: u64 = 8 << 20;
 
 /// All of standard input, as text.
 pub(crate) async fn stdin() -> Outcome<String> {
-    let mut bytes = Vec::new();
-    let read = tokio::io::stdin().take(MAX_STDIN_BYTES + 1).read_to_end(&mut bytes).await;
-    read.map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
+    let read = tokio::task::spawn_blocking(|| {
+        let mut bytes = Vec::new();
+        std::io::Read::take(std::io::stdin(), MAX_STDIN_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let bytes = read
+        .await
+        .map_err(std::io::Error::from)
+        .flatten()
+        .map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
     if bytes.len() as u64 > MAX_STDIN_BYTES {
         return Err(Failure::usage(format!("standard input has more than {} MiB", MAX_STDIN_BYTES >> 20)));
     }

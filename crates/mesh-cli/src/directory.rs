@@ -52,7 +52,9 @@ impl Directory {
             let failure = Failure::not_found(format!("no agent `{name}` at {}", self.gateway));
             return Err(match nearest(name, self.names()) {
                 Some(near) => failure.hint(format!("did you mean `{near}`?")),
-                None => failure.hint("`agentmesh agents` lists them; any other A2A server is named by its URL"),
+                None => {
+                    failure.hint("`agentmesh agents` lists them; any other A2A server is named by its URL")
+                }
             });
         };
         let address = entry["card_url"].as_str().or_else(|| entry["url"].as_str()).unwrap_or_default();
@@ -130,9 +132,9 @@ pub(crate) async fn agent_with_task(
 /// An address from the directory, which may be relative to the gateway.
 fn absolute(gateway: &str, address: &str) -> Outcome<String> {
     let joined = reqwest::Url::parse(gateway).and_then(|base| base.join(address));
-    joined
-        .map(|url| url.to_string())
-        .map_err(|error| Failure::unreachable(format!("the directory lists a wrong address `{address}`: {error}")))
+    joined.map(|url| url.to_string()).map_err(|error| {
+        Failure::unreachable(format!("the directory lists a wrong address `{address}`: {error}"))
+    })
 }
 
 /// The candidate that is most like `name`, if any is.

@@ -136,9 +136,11 @@ impl Client {
         let answer = self.send(Method::GET, url, HeaderMap::new(), None, QUICK).await?;
         match answer.reply {
             Reply::Json(value) if answer.status.is_success() => Ok(value),
-            Reply::Json(value) => {
-                Err(Error::Status { url: url.to_owned(), status: answer.status, body: short(&value.to_string()) })
-            }
+            Reply::Json(value) => Err(Error::Status {
+                url: url.to_owned(),
+                status: answer.status,
+                body: short(&value.to_string()),
+            }),
             Reply::Events(_) | Reply::Empty => {
                 Err(Error::Garbled { url: url.to_owned(), why: "no JSON document".to_owned() })
             }
@@ -209,11 +211,9 @@ async fn answer(url: &str, response: reqwest::Response, patience: Duration) -> R
     }
     match serde_json::from_slice(&body) {
         Ok(value) if is_json => Ok(Answer { status, headers, reply: Reply::Json(value) }),
-        _ if !status.is_success() => Err(Error::Status {
-            url: url.to_owned(),
-            status,
-            body: short(&String::from_utf8_lossy(&body)),
-        }),
+        _ if !status.is_success() => {
+            Err(Error::Status { url: url.to_owned(), status, body: short(&String::from_utf8_lossy(&body)) })
+        }
         Ok(_) => Err(Error::Garbled { url: url.to_owned(), why: format!("its type is `{media_type}`") }),
         Err(error) => Err(Error::Garbled { url: url.to_owned(), why: format!("no JSON ({error})") }),
     }
@@ -257,9 +257,12 @@ impl Events {
             match chunk {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(transport(&self.url, innermost(&error))),
-                Some(Ok(chunk)) => self.decoder.push(&chunk).map_err(|sse::TooLarge(limit)| {
-                    Error::Garbled { url: self.url.clone(), why: format!("an event of more than {limit} bytes") }
-                })?,
+                Some(Ok(chunk)) => {
+                    self.decoder.push(&chunk).map_err(|sse::TooLarge(limit)| Error::Garbled {
+                        url: self.url.clone(),
+                        why: format!("an event of more than {limit} bytes"),
+                    })?
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ mod http;
 mod mcp;
 mod output;
 mod render;
+mod run;
 mod sse;
 mod target;
 mod telemetry;

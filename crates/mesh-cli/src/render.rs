@@ -26,14 +26,18 @@ pub(crate) fn numbered_line(printer: &Printer, event: &Event) -> String {
     let (clock, what) = match event.kind() {
         Kind::Task(of) => {
             let text = match view::status_text(of) {
-                text if text.is_empty() => view::text(of["history"].as_array().and_then(|all| all.last()).unwrap_or(&Value::Null)),
+                text if text.is_empty() => {
+                    view::text(of["history"].as_array().and_then(|all| all.last()).unwrap_or(&Value::Null))
+                }
                 text => text,
             };
             (view::status_clock(of), state_and_text(printer, of, &text))
         }
         Kind::Status(of) => (view::status_clock(of), state_and_text(printer, of, &view::status_text(of))),
         Kind::Artifact(update) => (String::new(), chunk(printer, update)),
-        Kind::Message(message) => (String::new(), format!("message  {}", indented(&view::for_people(message)))),
+        Kind::Message(message) => {
+            (String::new(), format!("message  {}", indented(&view::for_people(message))))
+        }
         Kind::Unknown => (String::new(), printer.ink(Ink::Dim, "event of an unknown kind")),
     };
     let clock = printer.ink(Ink::Dim, &format!("{clock:<12}"));
@@ -56,7 +60,11 @@ fn chunk(printer: &Printer, update: &Value) -> String {
     } else {
         shorten(&one_line(&view::for_people(artifact)), CHUNK)
     };
-    let last = if update["lastChunk"].as_bool() == Some(true) { printer.ink(Ink::Dim, " (last)") } else { String::new() };
+    let last = if update["lastChunk"].as_bool() == Some(true) {
+        printer.ink(Ink::Dim, " (last)")
+    } else {
+        String::new()
+    };
     format!("{} {} {sign} {}{last}", printer.ink(Ink::Bold, "artifact"), one_line(name), clean(&content))
 }
 
@@ -110,7 +118,9 @@ impl LiveText {
         if self.current.is_some() && !is_current {
             return Ok(());
         }
-        if self.whole.iter().any(|done| done == id) || (is_current && update["append"].as_bool() != Some(true)) {
+        if self.whole.iter().any(|done| done == id)
+            || (is_current && update["append"].as_bool() != Some(true))
+        {
             // It starts again, after a crash of its worker perhaps: what was written is no longer true.
             self.whole.retain(|done| done != id);
             printer.end_piece()?;
@@ -130,7 +140,8 @@ impl LiveText {
         printer.end_piece()?;
         self.whole.extend(self.current);
         let id = |artifact: &Value| artifact["artifactId"].as_str().unwrap_or_default().to_owned();
-        let rest: Vec<&Value> = all.all().iter().filter(|artifact| !self.whole.contains(&id(artifact))).collect();
+        let rest: Vec<&Value> =
+            all.all().iter().filter(|artifact| !self.whole.contains(&id(artifact))).collect();
         if self.whole.is_empty() {
             return artifacts(printer, rest.into_iter());
         }
@@ -154,10 +165,9 @@ pub(crate) fn verdict(state: Option<TaskState>, task: &str, text: &str, answer: 
             format!("the task asks{}", if because.is_empty() { " for input" } else { &because }),
         )
         .hint(format!("answer with: agentmesh send {answer} --task {task} \"…\""))),
-        Some(TaskState::AuthRequired) => Err(Failure::new(
-            ExitStatus::InputRequired,
-            format!("the task waits for authorization{because}"),
-        )),
+        Some(TaskState::AuthRequired) => {
+            Err(Failure::new(ExitStatus::InputRequired, format!("the task waits for authorization{because}")))
+        }
         _ => Ok(ExitStatus::Ok),
     }
 }
@@ -229,8 +239,7 @@ mod tests {
 
     #[test]
     fn streamed_text_appears_once_and_other_artifacts_follow_at_the_end() {
-        let events =
-            [chunk_of("a", "Hel", true), chunk_of("b", "other", false), chunk_of("a", "lo", true)];
+        let events = [chunk_of("a", "Hel", true), chunk_of("b", "other", false), chunk_of("a", "lo", true)];
         assert_eq!(live(&events), ("Hello\n── b ──\nother\n".to_owned(), String::new()));
     }
 

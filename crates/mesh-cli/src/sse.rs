@@ -118,8 +118,9 @@ mod tests {
 
     #[test]
     fn events_are_the_same_however_the_bytes_are_cut() {
-        let text = "\u{feff}: hello\r\nid: 1\ndata: {\"a\":\r\ndata:1}\r\rdata: ä\n\nid: 3\n\nevent: x\ndata\n\nda"
-            .as_bytes();
+        let text =
+            "\u{feff}: hello\r\nid: 1\ndata: {\"a\":\r\ndata:1}\r\rdata: ä\n\nid: 3\n\nevent: x\ndata\n\nda"
+                .as_bytes();
         let expected = [
             Event { id: Some("1".into()), data: "{\"a\":\n1}".into() },
             Event { id: None, data: "ä".into() },

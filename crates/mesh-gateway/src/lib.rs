@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The AgentGateway: MCP tools and the agent directory behind one door.
+//!
+//! Clients speak MCP over Streamable HTTP at `/mcp` (every tool they may see, under names that never collide) and at
+//! `/mcp/{upstream}` (one upstream, its names untouched), in the stateless revision 2026-07-28 and in the earlier ones
+//! with a handshake. No session is kept for a client, so any replica can serve any request.
+//!
+//! - `server`: the way of a request; `server/call.rs` has the order in which a tool call passes its phases.
+//! - `upstream`: MCP servers behind the gateway, over HTTP or as child processes, each with its own bounds.
+//! - `directory`: the mesh's agents and their cards.
+//! - `wire`: envelopes with raw members, so that what is forwarded stays as it is.
+//! - `rejection`: the one place that makes protocol errors.
+
+mod directory;
+mod gateway;
+mod identity;
+mod metrics;
+mod names;
+mod observe;
+mod rejection;
+mod server;
+mod settings;
+mod upstream;
+mod wire;
+
+pub use gateway::{Gateway, SetupError, UpstreamHealth, Wiring};
+pub use settings::{AgentSite, Hosts, Limits, Settings};

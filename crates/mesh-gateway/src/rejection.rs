@@ -4,7 +4,7 @@
 use crate::upstream::UpstreamError;
 use crate::wire::{LEGACY_VERSIONS, MODERN_VERSION};
 use http::StatusCode;
-use mesh_policy::{AuditError, Outcome};
+use mesh_policy::Outcome;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(crate) enum Rejection {
     MissingMeta(&'static str),
     MethodNotFound { method: String },
     // Audit.
-    Audit(AuditError),
+    Audit,
     // Authenticate.
     Identity(String),
     // Route.
@@ -66,7 +66,7 @@ impl Rejection {
             Self::UnsupportedVersion { .. } => -32022,
             Self::Host(_) | Self::Origin(_) | Self::Denied => -31403,
             Self::Busy { .. } => -31429,
-            Self::Audit(_) | Self::Draining => -31503,
+            Self::Audit | Self::Draining => -31503,
             Self::Timeout { .. } => -31504,
             Self::Upstream { error, .. } => match error {
                 UpstreamError::Unavailable(_) | UpstreamError::Unauthorized(_) => -31503,
@@ -113,7 +113,7 @@ impl Rejection {
             Self::UnsupportedVersion { requested } => format!("unsupported protocol version `{requested}`"),
             Self::MissingMeta(name) => format!("`params._meta` must have `{name}`"),
             Self::MethodNotFound { method } => format!("unknown method `{method}`"),
-            Self::Audit(_) => "the call cannot be audited now, so it was not made".to_owned(),
+            Self::Audit => "the call cannot be audited now, so it was not made".to_owned(),
             Self::UnknownUpstream { upstream } => format!("no upstream `{upstream}`"),
             Self::UnknownTool { tool } => format!("unknown tool `{tool}`"),
             Self::Denied => "access denied".to_owned(),
@@ -136,7 +136,7 @@ impl Rejection {
             Self::Busy { upstream } | Self::Timeout { upstream, .. } | Self::Upstream { upstream, .. } => {
                 Some(json!({ "kind": self.kind(), "upstream": upstream }))
             }
-            Self::Audit(_) | Self::Draining | Self::Denied => Some(json!({ "kind": self.kind() })),
+            Self::Audit | Self::Draining | Self::Denied => Some(json!({ "kind": self.kind() })),
             _ => None,
         }
     }
@@ -152,7 +152,7 @@ impl Rejection {
                 UpstreamError::Unavailable(_) | UpstreamError::Unauthorized(_) => Outcome::UpstreamUnavailable,
                 UpstreamError::BadAnswer(_) | UpstreamError::TooLarge { .. } => Outcome::ProtocolError,
             },
-            Self::Audit(_) => Outcome::Internal,
+            Self::Audit => Outcome::Internal,
             _ => Outcome::ProtocolError,
         }
     }
@@ -170,7 +170,7 @@ impl Rejection {
             }
             Self::InvalidParams(_) | Self::MissingMeta(_) => "invalid_params",
             Self::MethodNotFound { .. } => "unknown_method",
-            Self::Audit(_) => "audit_unavailable",
+            Self::Audit => "audit_unavailable",
             Self::Identity(_) => "identity",
             Self::UnknownUpstream { .. } => "unknown_upstream",
             Self::UnknownTool { .. } => "unknown_tool",

@@ -10,10 +10,12 @@ mod registered;
 mod revision;
 mod stdio;
 
-pub(crate) use bulkhead::{Bulkhead, Permit};
+pub(crate) use bulkhead::Bulkhead;
 pub(crate) use catalog::{Catalog, Snapshot, Tool};
 pub(crate) use http::HttpUpstream;
 pub(crate) use outgoing::{ClientFacts, Notify, Outgoing};
+pub(crate) use param_headers::of_arguments as param_headers;
+pub use registered::SetupError;
 pub(crate) use registered::{RegisteredUpstream, build};
 pub(crate) use revision::Revision;
 pub(crate) use stdio::StdioUpstream;

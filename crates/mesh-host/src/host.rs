@@ -12,7 +12,7 @@ use crate::worker::protocol::DeclaredCard;
 use crate::worker::{Run, Supervisor};
 use axum::Router;
 use mesh_core::trace::Tracer;
-use mesh_core::{Clock, Principal, TaskKey, Tenant, TraceContext};
+use mesh_core::{AgentName, Clock, Principal, TaskKey, Tenant, TraceContext};
 use mesh_log::{EventLog, LogError};
 use mesh_policy::Authorizer;
 use std::sync::Arc;
@@ -137,6 +137,11 @@ impl Host {
             stop,
             tracker,
         }))
+    }
+
+    /// The agent's name.
+    pub fn name(&self) -> &AgentName {
+        &self.settings.name
     }
 
     /// The routes to be served on the agent's address.

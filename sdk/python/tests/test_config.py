@@ -45,6 +45,11 @@ def test_a_model_without_a_key_still_has_something_to_give_to_clients() -> None:
     assert (model.key, model.api_key) == (None, "none")
 
 
+def test_a_model_never_shows_its_key() -> None:
+    model = config(model={"base_url": "http://127.0.0.1:1/v1", "name": "demo", "key": "swordfish"})
+    assert "swordfish" not in repr(model)
+
+
 @pytest.mark.parametrize(
     "fields", [{"tools": [{"no": "name"}]}, {"model": {"name": "x"}}, {"agents": ["text"]}]
 )

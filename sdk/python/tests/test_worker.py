@@ -347,9 +347,16 @@ def test_an_artifact_over_the_limit_is_an_error_in_the_agent_and_not_a_broken_li
     start_worker: Start,
 ) -> None:
     host = start_worker("plain:too_much")
-    host.start(limits={"line_bytes": 4096})
-    host.task("10000")
-    assert "exceeds the limit of 4096 bytes a line" in text_of(host.event("artifact"))
+    host.start(limits={"line_bytes": 8192, "event_bytes": 4096})
+    host.task("5000")
+    assert "exceeds the limit of 4096 bytes: send it in parts" in text_of(host.event("artifact"))
+
+
+def test_a_final_state_whose_detail_does_not_fit_is_sent_without_it(start_worker: Start) -> None:
+    host = start_worker("plain:broken")
+    host.start(limits={"line_bytes": 400})
+    host.task()
+    assert host.end()[0] == {"type": "event", "task": "t1", "attempt": 1, "kind": "state", "state": "failed"}
 
 
 def test_empty_lines_between_messages_are_allowed(start_worker: Start) -> None:

@@ -64,7 +64,8 @@ mod tests {
         assert_eq!(texts(&artifacts), ["12", "x"]);
         artifacts.apply(&update("a", "new", false));
         assert_eq!(texts(&artifacts), ["new", "x"]);
-        artifacts.apply(&Event::new(None, json!({"task": {"artifacts": [{"artifactId": "c", "parts": []}]}})));
+        artifacts
+            .apply(&Event::new(None, json!({"task": {"artifacts": [{"artifactId": "c", "parts": []}]}})));
         assert_eq!(texts(&artifacts), [""]);
     }
 }

@@ -41,12 +41,15 @@ impl Card {
             binding.eq_ignore_ascii_case("JSONRPC") && (version == "1" || version.starts_with("1."))
         });
         let Some(chosen) = chosen else {
-            return Err(Failure::unreachable(format!("the agent does not speak A2A 1.0 over JSON-RPC ({url})"))
-                .hint(offers(&value, interfaces)));
+            return Err(Failure::unreachable(format!(
+                "the agent does not speak A2A 1.0 over JSON-RPC ({url})"
+            ))
+            .hint(offers(&value, interfaces)));
         };
         let endpoint = chosen["url"].as_str().unwrap_or_default();
-        let endpoint = http::parse_url(endpoint)
-            .map_err(|why| Failure::unreachable(format!("the card at {url} names a wrong interface: {why}")))?;
+        let endpoint = http::parse_url(endpoint).map_err(|why| {
+            Failure::unreachable(format!("the card at {url} names a wrong interface: {why}"))
+        })?;
         let tenant = chosen["tenant"].as_str().filter(|tenant| !tenant.is_empty()).map(str::to_owned);
         Ok(Self { endpoint: endpoint.to_string(), tenant, value })
     }
@@ -68,8 +71,10 @@ fn offers(card: &Value, interfaces: &[Value]) -> String {
         return format!("its card is of protocol version {version}, before 1.0");
     }
     let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
-    let all: Vec<String> =
-        interfaces.iter().map(|i| format!("{} {}", text(&i["protocolBinding"]), text(&i["protocolVersion"]))).collect();
+    let all: Vec<String> = interfaces
+        .iter()
+        .map(|i| format!("{} {}", text(&i["protocolBinding"]), text(&i["protocolVersion"])))
+        .collect();
     format!("it offers: {}", all.join(", "))
 }
 

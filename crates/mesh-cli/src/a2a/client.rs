@@ -44,7 +44,8 @@ impl From<Error> for Failure {
         if let Error::Http(error) = error {
             return error.into();
         }
-        let status = if error.is(ErrorKind::TaskNotFound) { ExitStatus::NotFound } else { ExitStatus::Failed };
+        let status =
+            if error.is(ErrorKind::TaskNotFound) { ExitStatus::NotFound } else { ExitStatus::Failed };
         let failure = Self::new(status, error.to_string());
         if error.is(ErrorKind::Busy) {
             return failure.hint("the agent has too many tasks waiting: try again later");

@@ -37,13 +37,12 @@ impl Event {
 
     pub(crate) fn kind(&self) -> Kind<'_> {
         let get = |name| self.value.get(name).filter(|value| value.is_object());
-        let kinds: [(&str, fn(&Value) -> Kind<'_>); 4] = [
-            ("task", Kind::Task),
-            ("message", Kind::Message),
-            ("statusUpdate", Kind::Status),
-            ("artifactUpdate", Kind::Artifact),
-        ];
-        kinds.into_iter().find_map(|(name, kind)| get(name).map(kind)).unwrap_or(Kind::Unknown)
+        get("task")
+            .map(Kind::Task)
+            .or_else(|| get("message").map(Kind::Message))
+            .or_else(|| get("statusUpdate").map(Kind::Status))
+            .or_else(|| get("artifactUpdate").map(Kind::Artifact))
+            .unwrap_or(Kind::Unknown)
     }
 
     /// The task it is about.

@@ -95,8 +95,9 @@ impl<'a> Follower<'a> {
     /// Subscribes. A task that has ended on a server that does not replay comes as a last snapshot.
     async fn connect(&mut self) -> Outcome<Option<Event>> {
         let Some(task) = self.task.clone() else {
-            return Err(Failure::unreachable("the connection broke before the agent named a task")
-                .hint("send it again with the same --message-id: an Agent Mesh host does not start it twice"));
+            return Err(Failure::unreachable("the connection broke before the agent named a task").hint(
+                "send it again with the same --message-id: an Agent Mesh host does not start it twice",
+            ));
         };
         // A server known to send no numbers would only be confused by one.
         let after = (self.numbered != Some(false)).then_some(self.last);

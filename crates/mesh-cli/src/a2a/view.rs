@@ -21,7 +21,10 @@ pub(crate) fn state(of: &Value) -> Option<TaskState> {
 
 /// The name of the state, also of one we do not know.
 pub(crate) fn state_name(of: &Value) -> &str {
-    state(of).map_or_else(|| of["status"]["state"].as_str().unwrap_or("unknown"), TaskState::short_name)
+    match state(of) {
+        Some(state) => state.short_name(),
+        None => of["status"]["state"].as_str().unwrap_or("unknown"),
+    }
 }
 
 /// What the agent says about the state.
@@ -102,7 +105,8 @@ mod tests {
         assert_eq!(state(&empty), None);
         assert_eq!(state_name(&empty), "unknown");
         assert_eq!(status_clock(&empty), "");
-        let status = json!({"status": {"state": "TASK_STATE_WORKING", "timestamp": "2026-11-22T14:02:11.123Z"}});
+        let status =
+            json!({"status": {"state": "TASK_STATE_WORKING", "timestamp": "2026-11-22T14:02:11.123Z"}});
         assert_eq!((state_name(&status), status_clock(&status).as_str()), ("working", "14:02:11.123"));
         assert_eq!(state_name(&json!({"status": {"state": "TASK_STATE_NEW"}})), "TASK_STATE_NEW");
     }

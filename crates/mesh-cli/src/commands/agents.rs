@@ -32,7 +32,9 @@ fn row(entry: &Value) -> Vec<String> {
     // A skill is an object of the card, or just its name.
     let names: Vec<&str> = skills
         .iter()
-        .filter_map(|skill| skill.as_str().or_else(|| skill["id"].as_str()).or_else(|| skill["name"].as_str()))
+        .filter_map(|skill| {
+            skill.as_str().or_else(|| skill["id"].as_str()).or_else(|| skill["name"].as_str())
+        })
         .collect();
     vec![text("name"), text("url"), names.join(","), shorten(&text("description"), DESCRIPTION)]
 }

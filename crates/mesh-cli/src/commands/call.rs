@@ -25,7 +25,10 @@ pub(crate) async fn run(args: CallArgs, printer: &Printer) -> Outcome {
         show(printer, &result)?;
     }
     if result["resultType"] == "input_required" {
-        return Err(Failure::new(ExitStatus::InputRequired, "the tool asks for input, which `call` cannot give"));
+        return Err(Failure::new(
+            ExitStatus::InputRequired,
+            "the tool asks for input, which `call` cannot give",
+        ));
     }
     if result["isError"] == true {
         return Err(Failure::failed(format!("the tool {} reports an error", args.tool)));

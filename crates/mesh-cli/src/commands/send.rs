@@ -99,7 +99,14 @@ async fn streamed(args: &SendArgs, agent: &Agent, send: &Send, printer: &Printer
         }
         result => result?,
     };
-    let mut show = Show { printer, agent: &args.agent, live: LiveText::default(), artifacts: Artifacts::default(), task: None, text: String::new() };
+    let mut show = Show {
+        printer,
+        agent: &args.agent,
+        live: LiveText::default(),
+        artifacts: Artifacts::default(),
+        task: None,
+        text: String::new(),
+    };
     let mut follower = Follower::from_stream(&agent.client, printer, stream);
     let mut first = true;
     while let Some(event) = follower.next().await? {
@@ -184,7 +191,9 @@ fn outcome(
     if state != Some(TaskState::Completed) || text.trim().is_empty() {
         return Ok(());
     }
-    if artifacts.all().is_empty() { printer.line(&clean(text.trim_end())) } else { 
+    if artifacts.all().is_empty() {
+        printer.line(&clean(text.trim_end()))
+    } else {
         printer.note(&format!("{}  {}", printer.err_ink(Ink::Green, "completed"), clean(text.trim_end())));
         Ok(())
     }

@@ -87,7 +87,9 @@ impl Tap<'_> {
     fn event(&mut self, event: &Event) -> Outcome<()> {
         if event.seq.is_none() && !std::mem::replace(&mut self.numberless, true) {
             let task = crate::output::clean(self.task);
-            self.printer.note(&format!("the server of task {task} does not number its events: earlier ones are not shown"));
+            self.printer.note(&format!(
+                "the server of task {task} does not number its events: earlier ones are not shown"
+            ));
         }
         if let Kind::Status(of) | Kind::Task(of) = event.kind() {
             self.text = view::status_text(of);

@@ -62,7 +62,12 @@ async fn of_one(agent: &Agent, params: &Value) -> Outcome<Value> {
 }
 
 /// The lists of all agents as one. An agent that does not answer is named, and the others are still shown.
-async fn of_all(directory: &Directory, params: &Value, args: &TasksArgs, printer: &Printer) -> Outcome<Value> {
+async fn of_all(
+    directory: &Directory,
+    params: &Value,
+    args: &TasksArgs,
+    printer: &Printer,
+) -> Outcome<Value> {
     let agents = directory.all().await;
     let asked = agents.len();
     let lists: Vec<(String, Outcome<Value>)> = futures_util::stream::iter(agents)
@@ -79,7 +84,9 @@ async fn of_all(directory: &Directory, params: &Value, args: &TasksArgs, printer
     let mut failures: Vec<Failure> = Vec::new();
     for (name, list) in lists {
         match list {
-            Ok(mut list) => tasks.extend(list["tasks"].as_array_mut().map(std::mem::take).unwrap_or_default()),
+            Ok(mut list) => {
+                tasks.extend(list["tasks"].as_array_mut().map(std::mem::take).unwrap_or_default())
+            }
             Err(failure) => {
                 printer.warn(&format!("{name}: {failure}"));
                 failures.push(failure);

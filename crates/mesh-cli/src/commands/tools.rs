@@ -21,7 +21,11 @@ pub(crate) async fn run(args: ToolsArgs, printer: &Printer) -> Outcome {
     if printer.is_json() {
         printer.document(&json!({ "tools": tools }))?;
     } else if tools.is_empty() {
-        printer.note(if args.search.is_some() { "no tool has to do with that" } else { "there are no tools" });
+        printer.note(if args.search.is_some() {
+            "no tool has to do with that"
+        } else {
+            "there are no tools"
+        });
     } else {
         let rows: Vec<Vec<String>> = tools.iter().map(row).collect();
         printer.table(&["TOOL", "ARGUMENTS", "DESCRIPTION"], &rows)?;
@@ -40,7 +44,8 @@ fn row(tool: &Value) -> Vec<String> {
             if optional { format!("[{name}]") } else { name.clone() }
         })
         .collect();
-    let description = one_line(tool["description"].as_str().or_else(|| tool["title"].as_str()).unwrap_or_default());
+    let description =
+        one_line(tool["description"].as_str().or_else(|| tool["title"].as_str()).unwrap_or_default());
     vec![
         tool["name"].as_str().unwrap_or("?").to_owned(),
         arguments.join(" "),

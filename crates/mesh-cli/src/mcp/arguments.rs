@@ -11,7 +11,9 @@ const MAX_REFS: usize = 16;
 pub(crate) fn from_json(text: &str) -> Outcome<Value> {
     match serde_json::from_str(text) {
         Ok(object @ Value::Object(_)) => Ok(object),
-        Ok(_) => Err(Failure::usage("the arguments of a tool are a JSON object, like '{\"key\": \"value\"}'")),
+        Ok(_) => {
+            Err(Failure::usage("the arguments of a tool are a JSON object, like '{\"key\": \"value\"}'"))
+        }
         Err(error) => Err(Failure::usage(format!("the arguments are not JSON: {error}"))),
     }
 }
@@ -66,11 +68,7 @@ fn typed(key: &str, text: &str, schema: &Value) -> Outcome<Value> {
 
 /// The types that a schema allows; none if it does not say.
 fn collect_types<'a>(of: &'a Value, root: &'a Value, types: &mut Vec<&'a str>, refs: usize) {
-    let listed = match &of["type"] {
-        Value::String(name) => std::slice::from_ref(&of["type"]).iter().filter(|_| !name.is_empty()),
-        Value::Array(names) => names.iter().filter(|_| true),
-        _ => [].iter().filter(|_| true),
-    };
+    let listed = of["type"].as_array().into_iter().flatten().chain([&of["type"]]);
     types.extend(listed.filter_map(Value::as_str));
     for choice in ["anyOf", "oneOf"].into_iter().filter_map(|name| of[name].as_array()).flatten() {
         if let Some(left) = refs.checked_sub(1) {
@@ -80,7 +78,8 @@ fn collect_types<'a>(of: &'a Value, root: &'a Value, types: &mut Vec<&'a str>, r
     for value in of["enum"].as_array().into_iter().flatten().chain(of.get("const")) {
         types.push(type_name(value));
     }
-    let target = of["$ref"].as_str().and_then(|path| path.strip_prefix('#')).and_then(|path| root.pointer(path));
+    let target =
+        of["$ref"].as_str().and_then(|path| path.strip_prefix('#')).and_then(|path| root.pointer(path));
     if let (Some(target), Some(left)) = (target, refs.checked_sub(1)) {
         collect_types(target, root, types, left);
     }
@@ -130,7 +129,8 @@ mod tests {
             },
             "$defs": {"unit": {"enum": ["day", "week"]}},
         });
-        let given = ["id=42", "days=30", "ratio=1", "all=true", "tags=[\"a\"]", "max=null", "unit=day", "free=1=2"];
+        let given =
+            ["id=42", "days=30", "ratio=1", "all=true", "tags=[\"a\"]", "max=null", "unit=day", "free=1=2"];
         assert_eq!(
             pairs(&given, &schema).unwrap(),
             json!({"id": "42", "days": 30, "ratio": 1, "all": true, "tags": ["a"], "max": null, "unit": "day", "free": "1=2"})
@@ -144,7 +144,7 @@ mod tests {
         });
         let message = |all: &[&str]| {
             let failure = pairs(all, &schema).unwrap_err();
-            format!("{failure}|{}", failure.hint.unwrap_or_default())
+            format!("{failure}|{}", failure.hint.as_deref().unwrap_or_default())
         };
         assert_eq!(message(&["days=many"]), "`days` must be integer, not `many`|");
         assert_eq!(message(&["days=1.5"]), "`days` must be integer, not `1.5`|");

@@ -49,7 +49,11 @@ impl Client {
             Ok(Response::Error { code, message, status }) if MODERN_ERRORS.contains(&code) => {
                 return Err(client.failure(code, &message, status));
             }
-            Ok(Response::Error { status: status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), code, message }) => {
+            Ok(Response::Error {
+                status: status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN),
+                code,
+                message,
+            }) => {
                 return Err(client.failure(code, &message, status));
             }
             Err(error @ http::Error::Transport { .. }) => return Err(error.into()),
@@ -136,7 +140,12 @@ impl Client {
         }
     }
 
-    async fn request(&self, method: &str, mut params: Value, patience: Duration) -> Result<Response, http::Error> {
+    async fn request(
+        &self,
+        method: &str,
+        mut params: Value,
+        patience: Duration,
+    ) -> Result<Response, http::Error> {
         if self.generation == Generation::Modern {
             params["_meta"] = json!({
                 "io.modelcontextprotocol/protocolVersion": MODERN,
@@ -224,7 +233,10 @@ impl Client {
                 return Ok(message);
             }
         }
-        Err(http::Error::Transport { url: self.url.clone(), why: "the stream ended before the response".to_owned() })
+        Err(http::Error::Transport {
+            url: self.url.clone(),
+            why: "the stream ended before the response".to_owned(),
+        })
     }
 
     fn garbled(&self, why: &str) -> http::Error {

@@ -30,7 +30,9 @@ pub(crate) async fn connect(args: &McpArgs) -> Outcome<Client> {
         None => {
             let gateway = target::gateway(&args.gateway)?;
             Client::connect(http, format!("{gateway}/mcp")).await.map_err(|failure| match failure.hint {
-                None => failure.hint("start a mesh with `agentmesh up`, or name an MCP server with --mcp URL"),
+                None => {
+                    failure.hint("start a mesh with `agentmesh up`, or name an MCP server with --mcp URL")
+                }
                 Some(_) => failure,
             })
         }

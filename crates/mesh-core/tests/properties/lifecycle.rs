@@ -20,12 +20,12 @@ struct Stored {
 
 impl Stored {
     fn rebuild(&self) -> TaskRecord {
-        let control: Control = serde_json::from_slice(&self.control).unwrap();
+        let control: Control = serde_json::from_slice(&self.control).expect("a control record");
         let events = self
             .events
             .iter()
-            .map(|(public, private)| TaskEvent::decode(public, private.as_deref()).unwrap());
-        TaskRecord::rebuild(control, events).unwrap()
+            .map(|(public, private)| TaskEvent::decode(public, private.as_deref()).expect("an event"));
+        TaskRecord::rebuild(control, events).expect("a creation first")
     }
 }
 
@@ -74,7 +74,7 @@ impl World {
             let (task, context) = (&self.record.task.id, &self.record.task.context_id);
             self.stored.events.push((event.encode(task, context), event.encode_private()));
         }
-        self.stored.control = serde_json::to_vec(&self.record.control).unwrap();
+        self.stored.control = serde_json::to_vec(&self.record.control).expect("JSON");
     }
 
     /// What is true after every step.
@@ -263,8 +263,6 @@ fn live(policy: Policy, ops: &[Op]) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
-
     #[test]
     fn every_life_keeps_the_promises(policy in policy(), ops in ops()) {
         live(policy, &ops);

@@ -110,7 +110,7 @@ fn event() -> impl Strategy<Value = TaskEvent> {
     let chunk = (artifact(), any::<bool>(), any::<bool>()).prop_map(|(artifact, append, last_chunk)| {
         TaskEvent::Artifact(Box::new(ArtifactChange { artifact, append, last_chunk }))
     });
-    prop_oneof![status, chunk, message().prop_map(|message| created(message))]
+    prop_oneof![status, chunk, message().prop_map(created)]
 }
 
 fn created(message: Message) -> TaskEvent {

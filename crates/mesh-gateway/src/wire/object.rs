@@ -53,10 +53,6 @@ impl<'a> RawObject<'a> {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.members.is_empty()
-    }
-
     /// Appends the object.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.push(b'{');

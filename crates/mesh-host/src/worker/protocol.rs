@@ -40,6 +40,7 @@ pub(crate) struct ModelEntry {
 #[derive(Serialize)]
 pub(crate) struct LineLimits {
     pub(crate) line_bytes: u64,
+    pub(crate) event_bytes: u64,
 }
 
 /// A line to the worker.

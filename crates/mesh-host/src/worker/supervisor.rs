@@ -124,7 +124,10 @@ impl Supervisor {
             model: model.as_ref(),
             tools: &tools,
             agents: &agents,
-            limits: LineLimits { line_bytes: self.settings.limits.worker_line },
+            limits: LineLimits {
+                line_bytes: self.settings.limits.worker_line,
+                event_bytes: self.settings.limits.event,
+            },
             cancel_grace_ms: u64::try_from(self.settings.agent.tasks.cancel_grace.as_millis())
                 .unwrap_or(u64::MAX),
         };

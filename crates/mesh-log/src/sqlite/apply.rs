@@ -1,6 +1,6 @@
 //! One append inside a transaction.
 
-use super::query::{FIRST_TERMINAL, state_number};
+use super::query::{FIRST_TERMINAL, LAST_SEQ, state_number};
 use crate::contract::{Append, AppendError, LogError, NewEvent};
 use hashlink::LruCache;
 use mesh_core::{MessageId, Seq, TaskId, TaskKey};
@@ -107,7 +107,7 @@ impl<'c> Statements<'c> {
                 "UPDATE heads SET seq = ?2, control = ?3, state = ?5, status_at = ?6 WHERE id = ?1 AND seq = ?4",
             )?,
             insert_event: connection
-                .prepare("INSERT INTO events (head, seq, public, private) VALUES (?1, ?2, ?3, ?4)")?,
+                .prepare("INSERT INTO events (id, public, private) VALUES (?1 << 32 | ?2, ?3, ?4)")?,
         })
     }
 
@@ -120,6 +120,15 @@ impl<'c> Statements<'c> {
     ) -> Result<Seq, Stop> {
         let Append { expected_seq: expected, events, head, creates } = &step.append;
         let seq = expected.saturating_add(events.len() as Seq);
+        if seq > LAST_SEQ {
+            return Err(Stop::Refused(match self.find(&head.key)? {
+                Some(place) if place.seq == *expected => {
+                    LogError::Full(format!("task {} can have no more than {LAST_SEQ} events", head.key))
+                        .into()
+                }
+                other => conflict(*expected, other),
+            }));
+        }
         let place = if *expected == 0 {
             Place { row: self.create(connection, step, creates.as_ref())?, ..place_of(step, seq) }
         } else {
@@ -192,7 +201,7 @@ impl<'c> Statements<'c> {
             }
         }
         let place = self.find(&head.key)?;
-        Ok(place.map(|place| AppendError::Conflict { expected: 0, actual: place.seq }))
+        Ok(place.map(|place| conflict(0, Some(place))))
     }
 
     fn update(&mut self, known: &mut Known, step: &Step, seq: Seq) -> Result<i64, Stop> {
@@ -204,8 +213,7 @@ impl<'c> Statements<'c> {
         let place = match place {
             Some(place) if place.seq == *expected => place,
             other => {
-                let actual = other.map_or(0, |place| place.seq);
-                return Err(Stop::Refused(AppendError::Conflict { expected: *expected, actual }));
+                return Err(Stop::Refused(conflict(*expected, other)));
             }
         };
         let (state, status_at) = (state_number(head.state), head.status_at.millis());
@@ -232,6 +240,10 @@ impl<'c> Statements<'c> {
             })
             .optional()
     }
+}
+
+fn conflict(expected: Seq, place: Option<Place>) -> AppendError {
+    AppendError::Conflict { expected, actual: place.map_or(0, |place| place.seq) }
 }
 
 fn place_of(step: &Step, seq: Seq) -> Place {

@@ -99,6 +99,8 @@ pub struct Usage {
     pub appends: u64,
     /// Commits that recorded them.
     pub commits: u64,
+    /// Queries that went to the file, because memory had no answer.
+    pub disk_reads: u64,
 }
 
 impl Shared {
@@ -154,6 +156,7 @@ impl SqliteLog {
             queued_bytes: self.shared.queued_bytes.load(Ordering::Relaxed),
             appends: self.shared.appends.load(Ordering::Relaxed),
             commits: self.shared.commits.load(Ordering::Relaxed),
+            disk_reads: self.readers.queries(),
         }
     }
 

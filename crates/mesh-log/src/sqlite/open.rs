@@ -26,11 +26,15 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// A read connection's page cache, in KiB.
 const READER_CACHE: u64 = 2048;
 
+/// An event's id is its task's `id << 32 | seq`: the events of a task lie together and in order in the table itself. A
+/// table with the key (head, seq) and without row ids says the same in plainer words, but was measured to be slower, by
+/// a twentieth for events of 300 bytes and by two fifths for events of 1,500, which it keeps on pages of their own.
+///
 /// States below [`FIRST_TERMINAL`](super::query::FIRST_TERMINAL) have not ended; the partial index says it with a
 /// literal, as SQLite wants it.
 const SCHEMA: &str = "
 CREATE TABLE heads (
-    id        INTEGER PRIMARY KEY,
+    id        INTEGER PRIMARY KEY CHECK (id < 0x80000000),
     tenant    TEXT NOT NULL,
     task      TEXT NOT NULL,
     context   TEXT NOT NULL,
@@ -49,12 +53,10 @@ CREATE INDEX heads_by_owner ON heads (tenant, owner, status_at DESC, task DESC);
 CREATE INDEX heads_by_context ON heads (tenant, context);
 CREATE INDEX heads_unfinished ON heads (agent, task, tenant) WHERE state < 4;
 CREATE TABLE events (
-    head    INTEGER NOT NULL,
-    seq     INTEGER NOT NULL,
+    id      INTEGER PRIMARY KEY,
     public  BLOB NOT NULL,
-    private BLOB,
-    PRIMARY KEY (head, seq)
-) STRICT, WITHOUT ROWID;
+    private BLOB
+) STRICT;
 ";
 
 /// What is held while a store is open for writing. Dropping it lets the next one in.
@@ -177,8 +179,8 @@ fn check_health(connection: &Connection, path: &Path) -> Result<(), LogError> {
     let torn: Option<String> = connection
         .query_row(
             "SELECT max(h.tenant || '/' || h.task) FROM (SELECT * FROM heads ORDER BY id DESC LIMIT ?1) h
-             WHERE (SELECT count(*) FROM events e WHERE e.head = h.id) <> h.seq
-                OR (SELECT max(seq) FROM events e WHERE e.head = h.id) <> h.seq",
+             WHERE (SELECT count(*) FROM events e WHERE e.id > h.id << 32 AND e.id < h.id + 1 << 32) <> h.seq
+                OR NOT EXISTS (SELECT 1 FROM events e WHERE e.id = h.id << 32 | h.seq)",
             [CHECKED_TASKS],
             |row| row.get(0),
         )

@@ -11,6 +11,9 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params, params_from_i
 /// The columns that [`head_of`] reads.
 const HEAD: &str = "tenant, task, context, state, status_at, seq, control";
 
+/// The greatest number that an event can have: the lower half of its id.
+pub(super) const LAST_SEQ: Seq = u32::MAX as Seq;
+
 /// The events after `after`.
 pub(super) fn read(
     connection: &Connection,
@@ -19,10 +22,11 @@ pub(super) fn read(
     limit: ReadLimit,
 ) -> Result<Vec<StoredEvent>> {
     let mut statement = connection.prepare_cached(
-        "SELECT seq, public, private FROM events
-         WHERE head = (SELECT id FROM heads WHERE tenant = ?1 AND task = ?2) AND seq > ?3 ORDER BY seq LIMIT ?4",
+        "SELECT e.id & 0xffffffff, e.public, e.private FROM heads h CROSS JOIN events e
+         WHERE h.tenant = ?1 AND h.task = ?2 AND e.id > (h.id << 32 | ?3) AND e.id < (h.id + 1 << 32)
+         ORDER BY e.id LIMIT ?4",
     )?;
-    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let after = after.min(LAST_SEQ).cast_signed();
     let count = i64::try_from(limit.events.max(1)).unwrap_or(i64::MAX);
     let mut rows = statement.query(params![key.tenant.as_str(), key.task.as_str(), after, count])?;
     let mut taken = Vec::new();

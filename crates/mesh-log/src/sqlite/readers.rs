@@ -4,6 +4,7 @@ use super::error::translate;
 use crate::contract::LogError;
 use rusqlite::Connection;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::task;
@@ -14,6 +15,7 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
     permits: Semaphore,
     count: u32,
+    queries: AtomicU64,
 }
 
 /// A connection that goes back when it is dropped, also when a query panics or nobody waits for it any more.
@@ -26,7 +28,7 @@ impl Readers {
     pub(super) fn new(path: PathBuf, connections: Vec<Connection>) -> Self {
         let count = u32::try_from(connections.len()).unwrap_or(u32::MAX);
         let permits = Semaphore::new(connections.len());
-        Self { path, idle: Mutex::new(connections), permits, count }
+        Self { path, idle: Mutex::new(connections), permits, count, queries: AtomicU64::new(0) }
     }
 
     /// Runs a query on a blocking thread.
@@ -37,6 +39,7 @@ impl Readers {
         let permit = self.permits.acquire().await.map_err(|_| LogError::Closed)?;
         // From here on the lease gives the permit back, together with the connection.
         permit.forget();
+        self.queries.fetch_add(1, Ordering::Relaxed);
         let connection = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let lease = Lease { readers: Arc::clone(self), connection };
         task::spawn_blocking(move || {
@@ -45,6 +48,11 @@ impl Readers {
         })
         .await
         .map_err(|error| LogError::Failed(format!("a read did not finish: {error}")))?
+    }
+
+    /// Queries run so far.
+    pub(super) fn queries(&self) -> u64 {
+        self.queries.load(Ordering::Relaxed)
     }
 
     /// Waits for the queries that were begun, then closes every connection.

@@ -15,6 +15,8 @@ const RING_OVERHEAD: usize = 256;
 struct Ring {
     events: VecDeque<StoredEvent>,
     bytes: usize,
+    /// A commit is under way that adds events: from some moment on, the file holds more than the ring.
+    behind: bool,
 }
 
 /// The rings of all tasks within one bound; the task that was appended to longest ago goes first.
@@ -38,12 +40,28 @@ impl Rings {
         Self { rings: LruCache::new_unbounded(), events: 0, bytes: 0, bounds }
     }
 
+    /// Says that events of the task are about to be committed. Until they are [pushed](Self::push), or the commit
+    /// failed and the ring is [current](Self::settle) again, the ring does not know whether it has the last event.
+    pub(super) fn expect(&mut self, key: &TaskKey) {
+        if let Some(ring) = self.rings.peek_mut(key) {
+            ring.behind = true;
+        }
+    }
+
+    /// Says that nothing was committed.
+    pub(super) fn settle(&mut self, key: &TaskKey) {
+        if let Some(ring) = self.rings.peek_mut(key) {
+            ring.behind = false;
+        }
+    }
+
     /// Takes in what was just recorded.
     pub(super) fn push(&mut self, key: &TaskKey, events: impl Iterator<Item = StoredEvent>) {
         let mut ring = self.rings.remove(key).unwrap_or_else(|| {
             self.bytes += RING_OVERHEAD;
             Ring::default()
         });
+        ring.behind = false;
         let (count, bytes) = (ring.events.len(), ring.bytes);
         for event in events {
             debug_assert!(ring.events.back().is_none_or(|last| last.seq + 1 == event.seq), "no gap");
@@ -64,9 +82,9 @@ impl Rings {
         }
     }
 
-    /// The events after `after`, if they are all here; `None` if only the disk knows.
+    /// The events after `after`, if they are here; `None` if only the disk knows.
     pub(super) fn read(&self, key: &TaskKey, after: Seq, limit: ReadLimit) -> Option<Vec<StoredEvent>> {
-        let ring = &self.rings.peek(key)?.events;
+        let Ring { events: ring, behind, .. } = self.rings.peek(key)?;
         let first = ring.front()?.seq;
         let skip = usize::try_from(after.checked_add(1)?.checked_sub(first)?).unwrap_or(usize::MAX);
         let mut room = limit.bytes;
@@ -78,12 +96,14 @@ impl Rings {
             room = room.saturating_sub(event.public.len());
             taken.push(event.clone());
         }
-        Some(taken)
+        // That there is nothing more is only said when it is so.
+        (!taken.is_empty() || !behind).then_some(taken)
     }
 
     /// The number of the task's last event, if it is known here.
     pub(super) fn last(&self, key: &TaskKey) -> Option<Seq> {
-        self.rings.peek(key)?.events.back().map(|event| event.seq)
+        let ring = self.rings.peek(key).filter(|ring| !ring.behind)?;
+        ring.events.back().map(|event| event.seq)
     }
 
     /// Tasks, events and bytes held.
@@ -123,6 +143,19 @@ mod tests {
         assert_eq!(read(&rings, 6), Some(vec![]));
         assert_eq!(read(&rings, Seq::MAX), None);
         assert_eq!(rings.last(&key(1)), Some(6));
+    }
+
+    #[test]
+    fn while_a_commit_is_under_way_a_ring_does_not_say_that_there_is_nothing_more() {
+        let mut rings = Rings::new(BOUNDS);
+        rings.push(&key(1), events(1..=3, 10));
+        rings.expect(&key(1));
+        assert_eq!((read(&rings, 2), read(&rings, 3), rings.last(&key(1))), (Some(vec![3]), None, None));
+        rings.settle(&key(1));
+        assert_eq!((read(&rings, 3), rings.last(&key(1))), (Some(vec![]), Some(3)));
+        rings.expect(&key(1));
+        rings.push(&key(1), events(4..=4, 10));
+        assert_eq!((read(&rings, 3), rings.last(&key(1))), (Some(vec![4]), Some(4)));
     }
 
     #[test]

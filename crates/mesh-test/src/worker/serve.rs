@@ -117,6 +117,12 @@ pub fn serve(options: &Options) -> io::Result<u8> {
     }
 }
 
+fn is_of_unknown_type(line: &[u8]) -> bool {
+    const KNOWN: [&str; 6] = ["config", "ping", "task", "input", "cancel", "reply"];
+    let line: Result<serde_json::Value, _> = serde_json::from_slice(line);
+    line.is_ok_and(|line| line["type"].as_str().is_some_and(|kind| !KNOWN.contains(&kind)))
+}
+
 struct Reader<'a> {
     options: &'a Options,
     exchange: Arc<Exchange>,
@@ -126,7 +132,12 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// Handles one line. `Some` is an exit code: the worker ends.
     fn line(&mut self, line: &[u8]) -> Option<u8> {
-        let Ok(line) = serde_json::from_slice::<HostLine<'_>>(line) else { return Some(3) };
+        let line = match serde_json::from_slice::<HostLine<'_>>(line) {
+            Ok(line) => line,
+            // A type that is not known may use the same names for something else.
+            Err(_) if is_of_unknown_type(line) => return None,
+            Err(_) => return Some(3),
+        };
         match &*line.kind {
             "config" => return self.config(&line),
             "ping" if !self.options.no_pong => {

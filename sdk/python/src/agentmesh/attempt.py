@@ -12,7 +12,7 @@ from typing import Any
 from agentmesh.calls import Calls, agent_decoder, tool_decoder
 from agentmesh.channel import Channel, Message
 from agentmesh.config import Config
-from agentmesh.errors import TaskCanceled
+from agentmesh.errors import LineTooLong, TaskCanceled
 from agentmesh.parts import parts_text
 from agentmesh.task import Task
 
@@ -59,9 +59,10 @@ class Attempt:
             fields: dict[str, Any] = {"state": state}
             if text is not None:
                 fields["text"] = text
-            if detail is not None:
-                fields["detail"] = detail
-            self._send_event("state", fields)
+            try:
+                self._send_event("state", fields if detail is None else {**fields, "detail": detail})
+            except LineTooLong:
+                self._send_event("state", {"state": state})
             self._drop_questions()
         self._calls.abandon(self)
 
@@ -135,7 +136,8 @@ class Attempt:
                 future.set_exception(TaskCanceled("the task ended while a question was open"))
 
     def _send_event(self, kind: str, fields: Mapping[str, Any]) -> None:
-        self._channel.send({"type": "event", **self._address, "kind": kind, **fields})
+        event = {"type": "event", **self._address, "kind": kind, **fields}
+        self._channel.send(event, limit=self._config.event_bytes)
 
 
 def _answer_text(message: Mapping[str, Any]) -> str:

@@ -42,13 +42,14 @@ class Channel:
         self._write_lock = threading.Lock()
         self.line_bytes = DEFAULT_LINE_BYTES
 
-    def send(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: Mapping[str, Any], limit: int | None = None) -> None:
         """Writes one message. Raises LineTooLong instead of breaking the protocol."""
         line = encode(message)
-        if len(line) > self.line_bytes:
+        allowed = self.line_bytes if limit is None else limit
+        if len(line) > allowed:
             raise LineTooLong(
-                f"a {message.get('type')} message of {len(line)} bytes exceeds the limit of "
-                f"{self.line_bytes} bytes a line: send it in parts, or raise limits.line_bytes"
+                f"{message.get('kind') or message.get('type')} of {len(line)} bytes exceeds the limit of "
+                f"{allowed} bytes: send it in parts, or raise the limits in the mesh file"
             )
         with self._write_lock:
             rest = memoryview(line)

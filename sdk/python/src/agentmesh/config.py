@@ -21,7 +21,7 @@ class Model:
 
     base_url: str
     name: str
-    key: str | None = None
+    key: str | None = field(default=None, repr=False)
 
     @property
     def api_key(self) -> str:
@@ -59,6 +59,8 @@ class Config:
     tools: tuple[Tool, ...]
     peers: tuple[Peer, ...]
     line_bytes: int = DEFAULT_LINE_BYTES
+    # A host that refuses events well below the line limit says so here.
+    event_bytes: int = DEFAULT_LINE_BYTES
 
     @staticmethod
     def parse(message: Mapping[str, Any]) -> Config:
@@ -68,6 +70,8 @@ class Config:
             raise ProtocolError(f"the host speaks protocol {protocol}, this SDK speaks {PROTOCOL_VERSION}")
         try:
             model = message.get("model")
+            limits = message.get("limits") or {}
+            line_bytes = limits.get("line_bytes") or DEFAULT_LINE_BYTES
             return Config(
                 agent=str(message.get("agent", "")),
                 model=Model(model["base_url"], model["name"], model.get("key")) if model else None,
@@ -75,7 +79,8 @@ class Config:
                 peers=tuple(
                     Peer(peer["name"], peer.get("description") or "") for peer in message.get("agents") or ()
                 ),
-                line_bytes=(message.get("limits") or {}).get("line_bytes") or DEFAULT_LINE_BYTES,
+                line_bytes=line_bytes,
+                event_bytes=min(line_bytes, limits.get("event_bytes") or line_bytes),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ProtocolError(f"the host's config message is not valid: {error!r}") from error

@@ -43,9 +43,8 @@ def crewai_llm(**options: Any) -> LLM:
     # The client loads this at its first request, for the better part of a second: rather now than in a task.
     importlib.import_module("openai.resources.chat")
     settings: dict[str, Any] = {
-        # The provider is named apart: `openai/NAME` is taken only for names that CrewAI knows.
-        "model": endpoint.name,
-        "provider": "openai",
+        # With a base URL, CrewAI takes `openai/` for any model behind an OpenAI-compatible endpoint.
+        "model": f"openai/{endpoint.name}",
         "base_url": endpoint.base_url,
         "api_key": endpoint.api_key,
         "stream": True,

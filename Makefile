@@ -1,0 +1,76 @@
+# Everything that is needed is installed into ignored folders of this repository (target/, .envs/).
+# What has to be there already: a Rust toolchain (see rust-version in Cargo.toml), a C compiler, cmake, Python 3.11 or newer.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+ENV := scripts/python-env.sh
+DEV := .envs/dev/bin
+
+.PHONY: help
+help: ## Show what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+.PHONY: build
+build: ## Build every program (unoptimised)
+	$(CARGO) build --locked --workspace --bins
+
+.PHONY: demo
+demo: ## Set up, build, and run the story of the sales example, a killed worker included
+	$(ENV) crewai langgraph tools
+	$(CARGO) build --locked -p mesh-cli -p mesh-test --bins
+	python3 examples/sales/demo.py
+
+.PHONY: test
+test: test-rust test-python test-interop ## Run every test; installs what they need into .envs/
+
+.PHONY: test-rust
+test-rust: build
+	$(CARGO) test --locked --workspace
+
+.PHONY: test-python
+test-python:
+	$(ENV) dev crewai langgraph
+	$(DEV)/pytest -q sdk/python/tests
+
+.PHONY: test-interop
+test-interop: build
+	$(ENV) a2a tools dev
+	.envs/a2a/bin/python -m pytest -q tests/interop/a2a
+	.envs/tools/bin/python -m pytest -q tests/interop/mcp
+
+.PHONY: lint
+lint: ## Check formatting, lints, spelling, licences
+	$(ENV) dev
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	python3 scripts/check-dependencies.py
+	$(DEV)/typos
+	$(DEV)/ruff check sdk examples scripts tests benches
+	$(DEV)/ruff format --check sdk examples scripts tests benches
+	cd sdk/python && ../../$(DEV)/mypy
+
+.PHONY: format
+format: ## Format everything
+	$(ENV) dev
+	$(CARGO) fmt --all
+	$(DEV)/ruff format sdk examples scripts tests benches
+
+.PHONY: chaos
+chaos: build ## Kill the store's writer 200 times and the whole mesh again and again
+	MESH_CHAOS_KILLS=200 $(CARGO) test --locked -p mesh-log --release -- --nocapture crash
+	MESH_CHAOS_KILLS=20 $(CARGO) test --locked -p mesh-cli -- --nocapture killed
+
+.PHONY: bench
+bench: ## Measure in a release build, beside the official Python SDK; prints the tables of docs/benchmarks.md
+	$(ENV) a2a tools
+	$(CARGO) build --locked --release -p mesh-cli -p mesh-test --bins
+	python3 benches/run.py
+
+.PHONY: verify
+verify: lint test demo ## Everything that has to hold before a change goes in
+
+.PHONY: audit
+audit: ## Check dependencies against the advisory database (needs cargo-deny 0.16 and the network)
+	$(CARGO) deny check

@@ -1,0 +1,9 @@
+//! Running a mesh in this process: every part wired to the others, started, watched and ended.
+//!
+//! [`store`] opens what is kept, [`listen`] opens every port before anything starts, [`mesh`] is the parts together.
+
+mod listen;
+mod mesh;
+mod store;
+
+pub(crate) use mesh::RunningMesh;

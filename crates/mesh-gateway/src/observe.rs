@@ -1,0 +1,186 @@
+//! One tool call, as it is written down: its audit record, its metrics, its spans, its log line.
+
+use crate::gateway::Gateway;
+use crate::identity::Caller;
+use crate::metrics::UNKNOWN;
+use crate::rejection::Rejection;
+use crate::server::Route;
+use mesh_core::trace::{Span, SpanKind, TraceContext};
+use mesh_policy::{Action, AuditEntry, Decision, Outcome};
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::sync::Arc;
+use tokio::time::Instant;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// The place of a call in its trace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallTrace {
+    /// The caller's span.
+    pub(crate) parent: Option<u64>,
+    /// Ours.
+    pub(crate) server: TraceContext,
+    /// The one that the upstream sees.
+    pub(crate) client: TraceContext,
+}
+
+impl CallTrace {
+    pub(crate) fn new(traceparent: Option<&str>) -> Self {
+        let parent = traceparent.and_then(TraceContext::parse);
+        let server = parent.map_or_else(TraceContext::root, |parent| parent.child());
+        Self { parent: parent.map(|parent| parent.span_id), server, client: server.child() }
+    }
+}
+
+/// An open call. It is written down exactly once: when it is closed, or, with the outcome "client gone", when the future
+/// that held it is dropped.
+pub(crate) struct Observed<'a> {
+    gateway: &'a Gateway,
+    audit: Option<AuditEntry>,
+    trace: CallTrace,
+    started: Instant,
+    start_time: mesh_core::Timestamp,
+    sent: Option<mesh_core::Timestamp>,
+    tenant: String,
+    upstream: Option<Arc<str>>,
+    tool: String,
+    metric: String,
+    _open: TaskTrackerToken,
+}
+
+impl<'a> Observed<'a> {
+    /// Opens the record. Without one, there is no call.
+    pub(crate) fn open(
+        gateway: &'a Gateway,
+        trace: CallTrace,
+        tool: &str,
+        arguments: Option<&str>,
+    ) -> Result<Self, Rejection> {
+        let open = gateway.admit()?;
+        let clock = Arc::clone(&gateway.wiring.clock);
+        let mut audit = AuditEntry::open(&*gateway.wiring.audit, clock, Action::CallTool, &trace.server)
+            .map_err(|error| {
+                tracing::error!(%error, "a tool call was refused: it cannot be audited");
+                Rejection::Audit
+            })?;
+        let shown: String = tool.chars().take(128).collect();
+        audit.note(|record| {
+            record.tool = Some(shown.clone());
+            record.arguments_sha256 = arguments.map(digest);
+        });
+        Ok(Self {
+            gateway,
+            audit: Some(audit),
+            trace,
+            started: Instant::now(),
+            start_time: gateway.wiring.clock.now(),
+            sent: None,
+            tenant: String::new(),
+            upstream: None,
+            tool: shown,
+            metric: UNKNOWN.to_owned(),
+            _open: open,
+        })
+    }
+
+    fn note(&mut self, write: impl FnOnce(&mut mesh_policy::AuditRecord)) {
+        if let Some(audit) = &mut self.audit {
+            audit.note(write);
+        }
+    }
+
+    pub(crate) fn caller(&mut self, caller: &Caller) {
+        self.tenant = caller.principal.tenant.to_string();
+        self.note(|record| {
+            record.caller(&caller.principal);
+            record.task_id = caller.task.clone();
+        });
+    }
+
+    pub(crate) fn route(&mut self, route: &Route<'_>) {
+        self.upstream = Some(Arc::clone(&route.upstream.id));
+        self.tool = route.tool.to_string();
+        if let Some(known) = &route.known {
+            self.metric.clone_from(&known.federated);
+        }
+        self.note(|record| {
+            record.upstream = Some(route.upstream.id.to_string());
+            record.tool = Some(route.tool.to_string());
+        });
+    }
+
+    pub(crate) fn decided(&mut self, decision: &Decision) {
+        if let Some(audit) = &mut self.audit {
+            audit.decided(decision);
+        }
+    }
+
+    /// The request goes to the upstream now.
+    pub(crate) fn sent(&mut self) {
+        self.sent = Some(self.gateway.wiring.clock.now());
+    }
+
+    /// Writes the call down.
+    pub(crate) fn close(mut self, outcome: Outcome, kind: Option<&'static str>) {
+        self.finish(outcome, kind);
+    }
+
+    fn finish(&mut self, outcome: Outcome, kind: Option<&'static str>) {
+        let Some(audit) = self.audit.take() else { return };
+        audit.close(outcome, kind);
+        let took = self.started.elapsed();
+        let error = (outcome != Outcome::Ok).then(|| kind.unwrap_or_else(|| outcome.name()));
+        self.gateway.metrics.ended(&self.metric, took, error);
+        self.spans(error);
+        let (trace_id, upstream) =
+            (self.trace.server.trace_id_hex(), self.upstream.as_deref().unwrap_or_default());
+        let (tenant, tool, outcome, ms) = (&self.tenant, &self.tool, outcome.name(), took.as_millis());
+        match error {
+            None => tracing::debug!(trace_id, tenant, upstream, tool, outcome, ms, "tools/call"),
+            Some(error) => tracing::info!(trace_id, tenant, upstream, tool, outcome, error, ms, "tools/call"),
+        }
+    }
+
+    fn spans(&self, error: Option<&'static str>) {
+        let end = self.gateway.wiring.clock.now();
+        let attributes = || {
+            vec![
+                ("mcp.method.name", "tools/call".to_owned()),
+                ("gen_ai.tool.name", self.tool.clone()),
+                ("agentmesh.upstream", self.upstream.as_deref().unwrap_or_default().to_owned()),
+                ("agentmesh.tenant", self.tenant.clone()),
+            ]
+        };
+        let span = |context, parent, kind, start| Span {
+            context,
+            parent,
+            name: "mcp tools/call",
+            kind,
+            start,
+            end,
+            attributes: attributes(),
+            error: error.map(str::to_owned),
+        };
+        let tracer = &self.gateway.wiring.tracer;
+        if let Some(sent) = self.sent {
+            let parent = Some(self.trace.server.span_id);
+            tracer.record(|| span(self.trace.client, parent, SpanKind::Client, sent));
+        }
+        tracer.record(|| span(self.trace.server, self.trace.parent, SpanKind::Server, self.start_time));
+    }
+}
+
+impl Drop for Observed<'_> {
+    fn drop(&mut self) {
+        self.finish(Outcome::ClientGone, None);
+    }
+}
+
+fn digest(arguments: &str) -> String {
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(arguments.as_bytes()) {
+        // Writing to a `String` cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}

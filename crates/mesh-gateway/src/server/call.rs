@@ -1,0 +1,257 @@
+//! `tools/call`: the phases that every call passes, in this order.
+
+use super::{Asked, Outcome};
+use crate::identity::{self, Caller};
+use crate::names;
+use crate::observe::{CallTrace, Observed};
+use crate::rejection::Rejection;
+use crate::upstream::{
+    Answer, Answered, ClientFacts, Notify, Outgoing, RegisteredUpstream, Tool, UpstreamError, param_headers,
+};
+use crate::wire::header;
+use crate::wire::meta::RequestMeta;
+use crate::wire::object::{RawObject, as_str};
+use bytes::Bytes;
+use mesh_policy::{Action, Resource};
+use serde::Deserialize;
+use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
+
+/// Calls a tool. The edge and the decoding of the envelope came before (`server.rs`); the reply comes after.
+///
+/// Nothing is sent to an upstream before the caller is known and allowed and has its turn, and whatever happens, also
+/// when this future is dropped because the client left, exactly one audit record is written.
+pub(super) async fn call_tool(
+    asked: &Asked<'_>,
+    mut params: RawObject<'_>,
+    meta: RequestMeta<'_>,
+) -> Result<Outcome, Rejection> {
+    let (gateway, headers) = (asked.gateway, &asked.edge.headers);
+    let started = Instant::now();
+    let name = params
+        .take("name")
+        .and_then(|name| as_str(&name).map(|name| name.into_owned()))
+        .ok_or_else(|| Rejection::InvalidParams("`params.name` must be a string".to_owned()))?;
+    let trace = CallTrace::new(asked.edge.header(&header::TRACEPARENT).or(meta.traceparent.as_deref()));
+
+    let mut observed = Observed::open(gateway, trace, &name, params.get("arguments"))?;
+    let answered = async {
+        let caller = identity::authenticate(&gateway.settings, headers)?;
+        observed.caller(&caller);
+
+        let route = route(asked, &caller, &name).await?;
+        observed.route(&route);
+
+        let (tenant, upstream) = (&route.upstream.tenant, &*route.upstream.id);
+        let resource = Resource::Tool { tenant, upstream, tool: &route.tool };
+        let decision = gateway.wiring.authorizer.decide(&caller.principal, Action::CallTool, resource);
+        observed.decided(&decision);
+        if !decision.allowed() {
+            return Err(Rejection::Denied);
+        }
+
+        let within = gateway.settings.call_timeout.min(route.upstream.timeout);
+        let exchange = async {
+            let busy = |_| Rejection::Busy { upstream: upstream.to_owned() };
+            let _permit = route.upstream.bulkhead.enter().await.map_err(busy)?;
+            let target = route.upstream.pick();
+            observed.sent();
+            let outgoing = outgoing(asked, &route, params, &meta, &trace);
+            target.request(outgoing).await.map_err(|error| route.failed(error))
+        };
+        let late = |_| Rejection::Timeout { upstream: upstream.to_owned(), after: within };
+        let answered = timeout_at(started + within, exchange).await.map_err(late)??;
+        classify(answered, asked.modern).map_err(|error| route.failed(error))
+    }
+    .await;
+
+    match answered {
+        Ok(Classified { reply, outcome, kind }) => {
+            observed.close(outcome, kind);
+            Ok(reply)
+        }
+        Err(rejection) => {
+            observed.close(rejection.outcome(), Some(rejection.kind()));
+            Err(rejection)
+        }
+    }
+}
+
+/// Where a call goes.
+pub(crate) struct Route<'a> {
+    pub(crate) upstream: &'a Arc<RegisteredUpstream>,
+    /// The tool's name at the upstream.
+    pub(crate) tool: Arc<str>,
+    /// Its definition, if the upstream lists it.
+    pub(crate) known: Option<Arc<Tool>>,
+}
+
+impl Route<'_> {
+    fn failed(&self, error: UpstreamError) -> Rejection {
+        Rejection::Upstream { upstream: self.upstream.id.to_string(), error }
+    }
+}
+
+/// Finds the upstream and its own name for the tool. What is another tenant's looks like what does not exist.
+async fn route<'a>(asked: &Asked<'a>, caller: &Caller, name: &str) -> Result<Route<'a>, Rejection> {
+    let tenant = &caller.principal.tenant;
+    let shown = || name.chars().take(128).collect::<String>();
+    if let Some(id) = asked.edge.upstream() {
+        let unknown = || Rejection::UnknownUpstream { upstream: id.chars().take(128).collect() };
+        let upstream = asked.gateway.upstream(tenant, id).ok_or_else(unknown)?;
+        // Names are untouched here, and the upstream itself says which it knows.
+        let known = upstream.known_tools().tools.and_then(|tools| tools.by_name(name).cloned());
+        return Ok(Route { upstream, tool: name.into(), known });
+    }
+    let unknown = || Rejection::UnknownTool { tool: shown() };
+    let id = names::upstream_of(name).ok_or_else(unknown)?;
+    let upstream = asked.gateway.upstream(tenant, id).ok_or_else(unknown)?;
+    let find = |snapshot: &crate::upstream::Snapshot| {
+        snapshot.tools.as_ref().and_then(|tools| tools.by_federated(name).cloned())
+    };
+    let mut snapshot = upstream.known_tools();
+    if find(&snapshot).is_none() {
+        snapshot = upstream.tools().await;
+    }
+    match (find(&snapshot), snapshot.failure()) {
+        (Some(tool), _) => Ok(Route { upstream, tool: tool.name.as_str().into(), known: Some(tool) }),
+        (None, Some(error)) => Err(Rejection::Upstream { upstream: id.to_owned(), error: error.clone() }),
+        (None, None) => Err(unknown()),
+    }
+}
+
+/// The request as the upstream gets it: its own name for the tool, our span, our progress token, nothing of the
+/// client's credentials, and everything else as the client wrote it.
+fn outgoing<'a>(
+    asked: &Asked<'_>,
+    route: &'a Route<'_>,
+    mut params: RawObject<'a>,
+    meta: &'a RequestMeta<'_>,
+    trace: &CallTrace,
+) -> Outgoing<'a> {
+    let headers = route.known.iter().flat_map(|tool| &tool.param_headers).cloned().collect::<Vec<_>>();
+    let param_headers = param_headers(&headers, params.get("arguments"));
+    params.set("name", crate::wire::string(&route.tool));
+    let notify = asked.notify.clone().map(|to| Notify { token: meta.progress_token.as_deref().map(Into::into), to });
+    let client = if asked.modern {
+        ClientFacts {
+            capabilities: meta.client_capabilities.as_deref(),
+            info: meta.client_info.as_deref(),
+            log_level: meta.log_level.as_deref(),
+        }
+    } else {
+        ClientFacts::default()
+    };
+    Outgoing {
+        method: "tools/call",
+        name: Some(&route.tool),
+        params,
+        meta: meta.rest.clone(),
+        client,
+        param_headers,
+        trace: trace.client,
+        tracestate: asked.edge.headers.get(header::TRACESTATE).cloned(),
+        notify,
+    }
+}
+
+/// An answer in the client's revision, and how it counts.
+#[derive(Debug)]
+struct Classified {
+    reply: Outcome,
+    outcome: mesh_policy::Outcome,
+    kind: Option<&'static str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Peek {
+    #[serde(default)]
+    result_type: Option<serde_json::Value>,
+    #[serde(default)]
+    is_error: serde_json::Value,
+}
+
+/// Looks at an answer and changes no more of it than the client's revision demands: `resultType`, which a modern client
+/// must find and a legacy one must not.
+fn classify(answered: Answered, modern: bool) -> Result<Classified, UpstreamError> {
+    let result = match answered.answer {
+        Answer::Error(error) => {
+            let kind = Some("upstream_error");
+            let outcome = mesh_policy::Outcome::ProtocolError;
+            return Ok(Classified { reply: Outcome::Error(error), outcome, kind });
+        }
+        Answer::Result(result) => result,
+    };
+    let peek: Peek = serde_json::from_slice(&result)
+        .ok()
+        .filter(|_| result.starts_with(b"{"))
+        .ok_or_else(|| UpstreamError::bad_answer("its result is not an object"))?;
+    let (outcome, kind) = match peek.is_error.as_bool() {
+        Some(true) => (mesh_policy::Outcome::ToolError, Some("tool_error")),
+        _ => (mesh_policy::Outcome::Ok, None),
+    };
+    let result = match (modern, &peek.result_type) {
+        (true, None) => with_result_type(&result),
+        (false, Some(kind)) if answered.modern => {
+            if kind == "input_required" {
+                return Err(UpstreamError::bad_answer(
+                    "it asks for input, which this client's protocol revision cannot give through the gateway yet",
+                ));
+            }
+            without_result_type(result)
+        }
+        _ => result,
+    };
+    Ok(Classified { reply: Outcome::Result(result), outcome, kind })
+}
+
+fn with_result_type(result: &Bytes) -> Bytes {
+    let rest = &result[1..];
+    let comma = if rest.trim_ascii_start().starts_with(b"}") { "" } else { "," };
+    [br#"{"resultType":"complete""#, comma.as_bytes(), rest].concat().into()
+}
+
+fn without_result_type(result: Bytes) -> Bytes {
+    let Some(mut object) = std::str::from_utf8(&result).ok().and_then(|text| RawObject::parse_lenient(text).ok())
+    else {
+        return result;
+    };
+    object.take("resultType");
+    object.to_text().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shaped(result: &'static str, from_modern: bool, to_modern: bool) -> String {
+        let answered = Answered { answer: Answer::Result(result.into()), modern: from_modern };
+        match classify(answered, to_modern).unwrap().reply {
+            Outcome::Result(result) => String::from_utf8(result.to_vec()).unwrap(),
+            Outcome::Error(_) => panic!(),
+        }
+    }
+
+    #[test]
+    fn a_result_changes_only_where_the_generations_differ() {
+        let plain = r#"{"content":[], "x":1.0}"#;
+        let typed = r#"{"resultType":"complete","content":[ ],"x":1.0}"#;
+        assert_eq!(shaped(plain, false, false), plain);
+        assert_eq!(shaped(typed, true, true), typed);
+        assert_eq!(shaped(plain, false, true), r#"{"resultType":"complete","content":[], "x":1.0}"#);
+        assert_eq!(shaped("{ }", false, true), r#"{"resultType":"complete" }"#);
+        assert_eq!(shaped(typed, true, false), r#"{"content":[ ],"x":1.0}"#);
+    }
+
+    #[test]
+    fn an_answer_counts_as_what_it_is() {
+        let count = |answer| classify(Answered { answer, modern: false }, false).map(|c| (c.outcome, c.kind));
+        let (ok, failed) = (mesh_policy::Outcome::Ok, mesh_policy::Outcome::ToolError);
+        assert_eq!(count(Answer::Result("{}".into())).unwrap(), (ok, None));
+        assert_eq!(count(Answer::Result(r#"{"isError":true}"#.into())).unwrap(), (failed, Some("tool_error")));
+        assert_eq!(count(Answer::Result(r#"{"isError":"x"}"#.into())).unwrap(), (ok, None));
+        assert!(count(Answer::Result("[]".into())).is_err());
+        assert!(count(Answer::Error("{}".into())).unwrap().1.is_some());
+    }
+}

@@ -1,0 +1,157 @@
+//! What is checked before a request is even read: where it comes from, what it is, how big.
+
+use crate::rejection::Rejection;
+use crate::settings::{Hosts, Settings};
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN};
+use http::{HeaderMap, HeaderName, Request, Uri};
+use http_body_util::{BodyExt, Limited};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How long a body may take to arrive.
+const BODY: Duration = Duration::from_secs(30);
+
+/// A request that passed the edge.
+pub(crate) struct Edge {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) takes_json: bool,
+    pub(crate) takes_events: bool,
+    path: String,
+}
+
+impl Edge {
+    /// Checks the head, then reads the body.
+    pub(crate) async fn admit(settings: &Settings, request: Request<Body>) -> Result<Self, Rejection> {
+        let (parts, body) = request.into_parts();
+        check_origin(settings, &parts.uri, &parts.headers)?;
+        if !is_json(&parts.headers) {
+            return Err(Rejection::ContentType);
+        }
+        let (takes_json, takes_events) = accepted(&parts.headers);
+        if !takes_json && !takes_events {
+            return Err(Rejection::NotAcceptable);
+        }
+        let limit = settings.limits.body;
+        let announced = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|announced: u64| announced > limit as u64) {
+            return Err(Rejection::BodyTooLarge { limit });
+        }
+        let collected = tokio::time::timeout(BODY, Limited::new(body, limit).collect()).await;
+        let body = match collected {
+            Err(_) => return Err(Rejection::BodyTooSlow),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                return Err(Rejection::BodyTooLarge { limit });
+            }
+            Ok(Err(_)) => return Err(Rejection::BodyBroken),
+            Ok(Ok(body)) => body.to_bytes(),
+        };
+        Ok(Self { headers: parts.headers, body, takes_json, takes_events, path: parts.uri.path().to_owned() })
+    }
+
+    /// The upstream that the path names; `None` for all of them.
+    pub(crate) fn upstream(&self) -> Option<&str> {
+        self.path.strip_prefix("/mcp/")
+    }
+
+    /// A header as text.
+    pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Refuses requests that a web page made a browser send: by the name they were sent to (DNS rebinding) and by the page
+/// they come from.
+pub(crate) fn check_origin(settings: &Settings, uri: &Uri, headers: &HeaderMap) -> Result<(), Rejection> {
+    if let Hosts::LoopbackAnd(names) = &settings.hosts {
+        let host = uri.authority().map(|authority| authority.as_str().to_owned()).or_else(|| {
+            headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
+        });
+        let host = host.unwrap_or_default();
+        let name = without_port(&host);
+        if !is_loopback(name) && !names.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
+            return Err(Rejection::Host(host.chars().take(80).collect()));
+        }
+    }
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let origin = String::from_utf8_lossy(origin.as_bytes());
+    let local = origin.split_once("://").is_some_and(|(_, authority)| is_loopback(without_port(authority)));
+    if local || settings.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(&origin)) {
+        Ok(())
+    } else {
+        Err(Rejection::Origin(origin.chars().take(80).collect()))
+    }
+}
+
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => authority,
+    }
+}
+
+fn is_loopback(name: &str) -> bool {
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+/// Whether the client takes JSON, and whether it takes event streams. No `Accept` means both may be sent, but a stream
+/// is only sent to a client that asks for it.
+fn accepted(headers: &HeaderMap) -> (bool, bool) {
+    if !headers.contains_key(ACCEPT) {
+        return (true, false);
+    }
+    let (mut json, mut events) = (false, false);
+    for value in headers.get_all(ACCEPT) {
+        for range in value.to_str().unwrap_or_default().split(',') {
+            match range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+                "application/json" | "application/*" | "*/*" => json = true,
+                "text/event-stream" | "text/*" => events = true,
+                _ => {}
+            }
+        }
+    }
+    (json, events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(host: &str, origin: Option<&str>) -> bool {
+        let settings = Settings {
+            hosts: Hosts::LoopbackAnd(vec!["mesh.example".into()]),
+            origins: vec!["https://app.example".into()],
+            ..Settings::default()
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, host.parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, origin.parse().unwrap());
+        }
+        check_origin(&settings, &Uri::from_static("/mcp"), &headers).is_ok()
+    }
+
+    #[test]
+    fn only_known_hosts_and_origins_pass() {
+        for host in ["localhost", "LOCALHOST:3003", "127.0.0.1:3003", "[::1]:3003", "mesh.example:80"] {
+            assert!(check(host, None), "{host}");
+        }
+        for host in ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1"] {
+            assert!(!check(host, None), "{host}");
+        }
+        for origin in ["http://localhost:5173", "http://127.0.0.1", "https://app.example"] {
+            assert!(check("localhost", Some(origin)), "{origin}");
+        }
+        for origin in ["null", "https://evil.example", "http://localhost.evil.example", "localhost"] {
+            assert!(!check("localhost", Some(origin)), "{origin}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The methods that the gateway answers itself.
+
+use super::{Asked, Outcome};
+use crate::identity::Caller;
+use crate::rejection::Rejection;
+use crate::upstream::{RegisteredUpstream, Snapshot};
+use crate::wire::meta::SERVER_INFO;
+use crate::wire::object::{RawObject, as_str};
+use crate::wire::{IMPLEMENTATION, LEGACY_VERSIONS, MODERN_VERSION};
+use futures_util::future::join_all;
+use mesh_policy::{Action, Resource};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long clients may keep what `server/discover` says.
+const DISCOVER_TTL_MS: u32 = 300_000;
+
+/// `server/discover`.
+pub(super) fn discover() -> Outcome {
+    let versions = std::iter::once(MODERN_VERSION).chain(LEGACY_VERSIONS).collect::<Vec<_>>().join("\",\"");
+    Outcome::Result(
+        format!(
+            concat!(
+                r#"{{"resultType":"complete","supportedVersions":["{}"],"capabilities":{{"tools":{{}}}},"#,
+                r#""ttlMs":{},"cacheScope":"public","_meta":{{"{}":{}}}}}"#
+            ),
+            versions, DISCOVER_TTL_MS, SERVER_INFO, IMPLEMENTATION
+        )
+        .into(),
+    )
+}
+
+/// `initialize`: the client's revision if we speak it, else our newest with a handshake. No session is made.
+pub(super) fn initialize(params: &RawObject<'_>) -> Result<Outcome, Rejection> {
+    let wanted = params.get("protocolVersion").and_then(as_str).ok_or_else(|| {
+        Rejection::InvalidParams("`params.protocolVersion` must be a string".to_owned())
+    })?;
+    let version = LEGACY_VERSIONS.into_iter().find(|known| *known == wanted).unwrap_or(LEGACY_VERSIONS[0]);
+    Ok(Outcome::Result(
+        format!(r#"{{"protocolVersion":"{version}","capabilities":{{"tools":{{}}}},"serverInfo":{IMPLEMENTATION}}}"#)
+            .into(),
+    ))
+}
+
+/// `tools/list`: everything on one page, upstream after upstream, each in its own order.
+///
+/// An upstream that does not answer in time neither delays nor empties the list: its last known tools are in it, and
+/// `_meta` names it under `agentmesh/unavailable`.
+pub(super) async fn list_tools(
+    asked: &Asked<'_>,
+    caller: &Caller,
+    params: &RawObject<'_>,
+) -> Result<Outcome, Rejection> {
+    if params.get("cursor").is_some_and(|cursor| cursor != "null") {
+        return Err(Rejection::InvalidParams("`params.cursor` is none that this server gave out".to_owned()));
+    }
+    let tenant = &caller.principal.tenant;
+    let one = asked.edge.upstream();
+    let upstreams: Vec<_> =
+        asked.gateway.upstreams(tenant).filter(|upstream| one.is_none_or(|id| id == &*upstream.id)).collect();
+    let snapshots = join_all(upstreams.iter().map(|upstream| upstream.tools())).await;
+    if let (Some(id), [snapshot]) = (one, &*snapshots)
+        && let (None, Some(error)) = (&snapshot.tools, snapshot.failure())
+    {
+        return Err(Rejection::Upstream { upstream: id.to_owned(), error: error.clone() });
+    }
+
+    let mut list = List { out: br#"{"tools":["#.to_vec(), empty: true, unavailable: Vec::new(), ttl: None };
+    for (upstream, snapshot) in upstreams.into_iter().zip(snapshots) {
+        list.add(asked, caller, upstream, &snapshot, one.is_none());
+    }
+    Ok(Outcome::Result(list.finish(asked.modern).into()))
+}
+
+struct List<'a> {
+    out: Vec<u8>,
+    empty: bool,
+    unavailable: Vec<&'a str>,
+    ttl: Option<Duration>,
+}
+
+impl<'a> List<'a> {
+    fn add(
+        &mut self,
+        asked: &Asked<'_>,
+        caller: &Caller,
+        upstream: &'a Arc<RegisteredUpstream>,
+        snapshot: &Snapshot,
+        federated: bool,
+    ) {
+        let failed = snapshot.failure().is_some();
+        if failed {
+            self.unavailable.push(&upstream.id);
+        }
+        let ttl = if failed { Duration::ZERO } else { snapshot.ttl };
+        self.ttl = Some(self.ttl.map_or(ttl, |least| least.min(ttl)));
+        for tool in snapshot.tools.iter().flat_map(|tools| tools.iter()) {
+            let resource =
+                Resource::Tool { tenant: &upstream.tenant, upstream: &upstream.id, tool: &tool.name };
+            let authorizer = &asked.gateway.wiring.authorizer;
+            if !authorizer.decide(&caller.principal, Action::ListTools, resource).allowed() {
+                continue;
+            }
+            if !std::mem::take(&mut self.empty) {
+                self.out.push(b',');
+            }
+            let definition = if federated { &tool.federated_definition } else { &tool.definition };
+            self.out.extend_from_slice(definition.as_bytes());
+        }
+    }
+
+    fn finish(mut self, modern: bool) -> Vec<u8> {
+        self.out.push(b']');
+        let unavailable = (!self.unavailable.is_empty())
+            .then(|| format!(r#""agentmesh/unavailable":{}"#, serde_json::json!(self.unavailable)));
+        let rest = if modern {
+            let more = unavailable.map(|unavailable| format!(",{unavailable}")).unwrap_or_default();
+            let ttl = self.ttl.unwrap_or_default().as_millis();
+            format!(
+                concat!(
+                    r#","resultType":"complete","ttlMs":{},"cacheScope":"private","#,
+                    r#""_meta":{{"{}":{}{}}}}}"#
+                ),
+                ttl, SERVER_INFO, IMPLEMENTATION, more
+            )
+        } else {
+            unavailable.map_or_else(|| "}".to_owned(), |unavailable| format!(r#","_meta":{{{unavailable}}}}}"#))
+        };
+        self.out.extend_from_slice(rest.as_bytes());
+        self.out
+    }
+}

@@ -1,0 +1,306 @@
+//! The calls that one process has under way.
+
+use super::Changed;
+use super::lines::Line;
+use crate::upstream::outgoing::{answer_to_server, cancelled};
+use crate::upstream::{Answer, Answered, Notify, Outgoing, Revision, UpstreamError};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+
+/// Messages that wait to be written to the process. Calls wait for room; what is ours to leave out is left out.
+pub(super) const OUTBOX: usize = 64;
+
+struct Pending {
+    answer: oneshot::Sender<Result<Answer, UpstreamError>>,
+    notify: Option<Notify>,
+}
+
+/// Matches answers to calls. Ends once, with the reason that every open call then gets.
+pub(super) struct Connection {
+    upstream: Arc<str>,
+    next_id: AtomicU64,
+    /// `Err` after the end.
+    pending: Mutex<Result<HashMap<u64, Pending>, UpstreamError>>,
+    outbox: mpsc::Sender<Bytes>,
+    revision: OnceLock<Revision>,
+    changed: Changed,
+    max_line: usize,
+}
+
+/// A message of the process.
+#[derive(Deserialize)]
+struct Incoming<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    method: Option<String>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ProgressToken {
+    #[serde(rename = "progressToken")]
+    token: u64,
+}
+
+impl Connection {
+    pub(super) fn new(
+        upstream: Arc<str>,
+        outbox: mpsc::Sender<Bytes>,
+        changed: Changed,
+        max_line: usize,
+    ) -> Self {
+        Self {
+            upstream,
+            next_id: AtomicU64::new(1),
+            pending: Mutex::new(Ok(HashMap::new())),
+            outbox,
+            revision: OnceLock::new(),
+            changed,
+            max_line,
+        }
+    }
+
+    /// Notes what the handshake agreed on.
+    pub(super) fn agree(&self, revision: Revision) {
+        // Set once, by the one who makes the handshake.
+        let _ = self.revision.set(revision);
+    }
+
+    /// Sends a request in the agreed revision.
+    pub(super) async fn request(&self, outgoing: &Outgoing<'_>) -> Result<Answered, UpstreamError> {
+        let revision =
+            self.revision.get().ok_or_else(|| UpstreamError::unavailable("the handshake is not done"))?;
+        let mut call = self.open(outgoing.notify.clone())?;
+        self.send(outgoing.encode(call.id, revision)).await?;
+        let answer = call.answer().await?;
+        Ok(Answered { answer, modern: revision.is_modern() })
+    }
+
+    /// Registers a call. Dropping it before its answer came cancels it.
+    pub(super) fn open(&self, notify: Option<Notify>) -> Result<Call<'_>, UpstreamError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (answer, receiver) = oneshot::channel();
+        match &mut *self.lock() {
+            Ok(pending) => pending.insert(id, Pending { answer, notify }),
+            Err(error) => return Err(error.clone()),
+        };
+        Ok(Call { connection: self, id, receiver, open: true })
+    }
+
+    /// Queues a message, waiting for room.
+    pub(super) async fn send(&self, mut message: Vec<u8>) -> Result<(), UpstreamError> {
+        message.push(b'\n');
+        self.outbox
+            .send(message.into())
+            .await
+            .map_err(|_| UpstreamError::unavailable("the process does not take messages any more"))
+    }
+
+    /// Queues a message if there is room.
+    fn send_now(&self, mut message: Vec<u8>) {
+        message.push(b'\n');
+        if self.outbox.try_send(message.into()).is_err() {
+            tracing::debug!(upstream = &*self.upstream, "a message was left out: the process does not read");
+        }
+    }
+
+    /// Takes a line of the process.
+    pub(super) fn receive(&self, line: Line) {
+        let line = match line {
+            Line::Whole(line) if line.iter().all(u8::is_ascii_whitespace) => return,
+            Line::Whole(line) => line,
+            Line::TooLong(head) => return self.too_long(&head),
+        };
+        let Ok(message) = serde_json::from_slice::<Incoming<'_>>(&line) else {
+            let shown: String = String::from_utf8_lossy(&line).chars().take(200).collect();
+            tracing::warn!(upstream = &*self.upstream, line = shown, "not a message; ignored");
+            return;
+        };
+        let raw = |value: &RawValue| line.slice_ref(value.get().as_bytes());
+        match (message.id, message.method.as_deref()) {
+            (Some(id), Some(method)) => self.send_now(answer_to_server(id.get(), method)),
+            (None, Some(method)) => self.notified(method, message.params),
+            (Some(id), None) => {
+                let answer = match (message.result, message.error) {
+                    (Some(result), None) => Ok(Answer::Result(raw(result))),
+                    (_, Some(error)) => Ok(Answer::Error(raw(error))),
+                    (None, None) => Err(UpstreamError::bad_answer("neither result nor error")),
+                };
+                self.settle(id.get(), answer);
+            }
+            (None, None) => tracing::warn!(upstream = &*self.upstream, "an error without an id; ignored"),
+        }
+    }
+
+    fn notified(&self, method: &str, params: Option<&RawValue>) {
+        match method {
+            "notifications/progress" => {
+                let Some(params) = params else { return };
+                let Ok(ProgressToken { token }) = serde_json::from_str(params.get()) else { return };
+                let notify = match &*self.lock() {
+                    Ok(pending) => pending.get(&token).and_then(|pending| pending.notify.clone()),
+                    Err(_) => None,
+                };
+                if let Some(notify) = notify {
+                    notify.progress(params.get());
+                }
+            }
+            "notifications/tools/list_changed" => (self.changed)(),
+            // Nothing says which call of whose client it is about.
+            "notifications/message" => {
+                let shown: String = params.map(|p| p.get().chars().take(500).collect()).unwrap_or_default();
+                tracing::debug!(upstream = &*self.upstream, message = shown, "logged");
+            }
+            _ => {}
+        }
+    }
+
+    fn settle(&self, id: &str, answer: Result<Answer, UpstreamError>) {
+        let pending = match (&mut *self.lock(), id.parse::<u64>()) {
+            (Ok(pending), Ok(id)) => pending.remove(&id),
+            _ => None,
+        };
+        match pending {
+            // The call may have been given up in this moment.
+            Some(pending) => drop(pending.answer.send(answer)),
+            None => tracing::debug!(upstream = &*self.upstream, "an answer that nobody waits for"),
+        }
+    }
+
+    /// Fails the call that a line belongs to which was too long to read, if that can be told.
+    fn too_long(&self, head: &[u8]) {
+        let head = String::from_utf8_lossy(head);
+        let id = head.split_once("\"id\":").map(|(_, rest)| {
+            rest.trim_start().chars().take_while(char::is_ascii_digit).collect::<String>()
+        });
+        let only = match &*self.lock() {
+            Ok(pending) if pending.len() == 1 => pending.keys().next().map(u64::to_string),
+            _ => None,
+        };
+        tracing::warn!(upstream = &*self.upstream, limit = self.max_line, "a line was too long");
+        if let Some(id) = id.filter(|id| !id.is_empty()).or(only) {
+            self.settle(&id, Err(UpstreamError::TooLarge { limit: self.max_line }));
+        }
+    }
+
+    /// Ends the connection: open calls fail with this reason, and so does every later one.
+    pub(super) fn end(&self, error: &UpstreamError) {
+        let ended = std::mem::replace(&mut *self.lock(), Err(error.clone()));
+        for pending in ended.into_iter().flat_map(HashMap::into_values) {
+            // The call may have been given up in this moment.
+            let _ = pending.answer.send(Err(error.clone()));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Result<HashMap<u64, Pending>, UpstreamError>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One call that waits for its answer.
+pub(super) struct Call<'a> {
+    connection: &'a Connection,
+    pub(super) id: u64,
+    receiver: oneshot::Receiver<Result<Answer, UpstreamError>>,
+    open: bool,
+}
+
+impl Call<'_> {
+    /// Waits. May be called again after it was dropped in the middle.
+    pub(super) async fn answer(&mut self) -> Result<Answer, UpstreamError> {
+        let answer = (&mut self.receiver).await;
+        self.open = false;
+        answer.unwrap_or_else(|_| Err(UpstreamError::unavailable("the process ended")))
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            let known = match &mut *self.connection.lock() {
+                Ok(pending) => pending.remove(&self.id).is_some(),
+                Err(_) => false,
+            };
+            if known {
+                self.connection.send_now(cancelled(self.id));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::object::RawObject;
+
+    fn connection() -> (Connection, mpsc::Receiver<Bytes>) {
+        let (outbox, sent) = mpsc::channel(8);
+        let connection = Connection::new("crm".into(), outbox, Arc::new(|| {}), 1000);
+        connection.agree(Revision::Legacy("2025-11-25".into()));
+        (connection, sent)
+    }
+
+    fn line(text: &str) -> Line {
+        Line::Whole(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[tokio::test]
+    async fn answers_find_their_calls_in_any_order() {
+        let (connection, _sent) = connection();
+        let (mut first, mut second) = (connection.open(None).unwrap(), connection.open(None).unwrap());
+        connection.receive(line("Starting server..."));
+        connection.receive(line(r#"{"jsonrpc":"2.0","id":2,"result":{"n":1.0}}"#));
+        connection.receive(line(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1}}"#));
+        assert!(matches!(second.answer().await.unwrap(), Answer::Result(r) if r == r#"{"n":1.0}"#));
+        assert!(matches!(first.answer().await.unwrap(), Answer::Error(e) if e == r#"{"code":1}"#));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_dropped_is_cancelled_and_a_late_answer_is_nobodys() {
+        let (connection, mut sent) = connection();
+        let outgoing = Outgoing::own("tools/call", RawObject::default());
+        let mut call = Box::pin(connection.request(&outgoing));
+        assert!(futures_util::poll!(&mut call).is_pending());
+        drop(call);
+        assert!(sent.recv().await.unwrap().starts_with(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call""#));
+        let cancel = sent.recv().await.unwrap();
+        assert!(String::from_utf8_lossy(&cancel).contains(r#""requestId":1"#), "{cancel:?}");
+        connection.receive(line(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
+    }
+
+    #[tokio::test]
+    async fn requests_of_the_process_are_answered() {
+        let (connection, mut sent) = connection();
+        connection.receive(line(r#"{"jsonrpc":"2.0","id":"a","method":"ping"}"#));
+        connection.receive(line(r#"{"jsonrpc":"2.0","id":0,"method":"roots/list"}"#));
+        assert_eq!(sent.recv().await.unwrap(), "{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"result\":{}}\n");
+        assert!(String::from_utf8_lossy(&sent.recv().await.unwrap()).contains("-32601"));
+    }
+
+    #[tokio::test]
+    async fn the_end_fails_open_and_later_calls() {
+        let (connection, _sent) = connection();
+        let mut call = connection.open(None).unwrap();
+        connection.end(&UpstreamError::unavailable("exit status: 1"));
+        assert!(matches!(call.answer().await, Err(UpstreamError::Unavailable(_))));
+        assert!(connection.open(None).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_fails_its_call() {
+        let (connection, _sent) = connection();
+        let (mut first, _second) = (connection.open(None).unwrap(), connection.open(None).unwrap());
+        connection.receive(Line::TooLong(Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"result":{"content"#)));
+        assert!(matches!(first.answer().await, Err(UpstreamError::TooLarge { limit: 1000 })));
+    }
+}

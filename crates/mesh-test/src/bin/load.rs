@@ -1,0 +1,136 @@
+//! Measures an A2A or MCP server and checks its answers; see `mesh_test::load`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mesh_test::load::{A2aCalls, A2aMode, McpCalls, McpRevision, Plan, Report, Workload, run};
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Measures a server with calls in a closed loop, and checks every answer
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+#[derive(Subcommand)]
+enum Kind {
+    /// Tasks over A2A 1.0 JSON-RPC
+    A2a {
+        /// How tasks are sent
+        #[arg(long, value_enum, default_value = "blocking")]
+        mode: A2aMode,
+        /// Text of each message
+        #[arg(long, default_value = "bench")]
+        text: String,
+        /// Parts that the artifacts of each task must have; 0 checks only that it completed
+        #[arg(long, default_value_t = 10)]
+        chunks: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Tool calls over MCP's streamable HTTP
+    Mcp {
+        /// The tool
+        #[arg(long)]
+        tool: String,
+        /// Its arguments, a JSON object
+        #[arg(long, default_value = "{}")]
+        args: serde_json::Value,
+        /// Text that the JSON of every result must contain
+        #[arg(long)]
+        expect: Option<String>,
+        /// Revision of the protocol
+        #[arg(long, value_enum, default_value = "2025-11-25")]
+        revision: McpRevision,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// Address of the server, http:// only
+    #[arg(long)]
+    url: String,
+    /// A header to send with each request, `Name: value`
+    #[arg(long = "header", value_name = "HEADER")]
+    headers: Vec<String>,
+    /// Connections that send at the same time
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+    /// Seconds to measure
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// Seconds to run before that
+    #[arg(long, default_value_t = 1.0)]
+    warmup: f64,
+    /// Seconds after which a call has failed
+    #[arg(long, default_value_t = 30.0)]
+    timeout: f64,
+    /// Measure CPU time and peak memory of this process and its descendants
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Threads of this client
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// What to print: a row, or JSON
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+fn main() -> ExitCode {
+    let (workload, common) = match Arguments::parse().kind {
+        Kind::A2a { mode, text, chunks, common } => {
+            let (url, headers) = (common.url.clone(), common.headers.clone());
+            let chunks = (chunks > 0).then_some(chunks);
+            (Workload::A2a(A2aCalls { url, headers, mode, text, chunks }), common)
+        }
+        Kind::Mcp { tool, args, expect, revision, common } => {
+            let (url, headers) = (common.url.clone(), common.headers.clone());
+            (Workload::Mcp(McpCalls { url, headers, tool, arguments: args, expect, revision }), common)
+        }
+    };
+    match measure(workload, &common) {
+        Ok(report) if report.errors == 0 && report.calls > 0 => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "load: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn measure(workload: Workload, common: &Common) -> Result<Report, String> {
+    let seconds = |n: f64| Duration::try_from_secs_f64(n).map_err(|e| format!("{n} seconds: {e}"));
+    let plan = Plan {
+        workload,
+        connections: common.connections,
+        time: seconds(common.seconds)?,
+        warmup: seconds(common.warmup)?,
+        call_timeout: seconds(common.timeout)?,
+        pid: common.pid,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(common.threads.max(1))
+        .enable_all()
+        .build()
+        .map_err(|e| e.to_string())?;
+    let report = runtime.block_on(async { tokio::spawn(async move { run(&plan).await }).await });
+    let report = report.map_err(|e| e.to_string())??;
+    match common.output {
+        Output::Text => writeln!(std::io::stdout(), "{report}"),
+        Output::Json => {
+            let _ = writeln!(std::io::stderr(), "{report}");
+            writeln!(std::io::stdout(), "{}", serde_json::to_string(&report).unwrap_or_default())
+        }
+    }
+    .map_err(|e| e.to_string())?;
+    Ok(report)
+}
