@@ -147,3 +147,79 @@ impl HttpClient for OnRuntime {
         self.runtime.spawn(async move { tokio::time::timeout(EXPORT_TIMEOUT, exchange).await? }).await?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::extract::State;
+    use axum::http::{HeaderMap, Uri};
+    use mesh_core::{Timestamp, TraceContext};
+    use tokio::sync::mpsc;
+
+    type Received = (String, String, Vec<u8>);
+
+    async fn collect(
+        State(to): State<mpsc::Sender<Received>>,
+        uri: Uri,
+        headers: HeaderMap,
+        body: axum::body::Bytes,
+    ) {
+        let content_type = headers["content-type"].to_str().unwrap().to_owned();
+        to.send((uri.path().to_owned(), content_type, body.to_vec())).await.unwrap();
+    }
+
+    fn span(name: &'static str) -> Span {
+        Span {
+            context: TraceContext::root(),
+            parent: Some(7),
+            name,
+            kind: SpanKind::Server,
+            start: Timestamp(1_700_000_000_000),
+            end: Timestamp(1_700_000_000_250),
+            attributes: vec![("task", "t-1".to_owned())],
+            error: Some("it broke".to_owned()),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn spans_reach_the_collector_with_their_own_ids() {
+        let (sender, mut received) = mpsc::channel(8);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}/", listener.local_addr().unwrap());
+        let collector = axum::Router::new().fallback(collect).with_state(sender);
+        tokio::spawn(axum::serve(listener, collector).into_future());
+
+        let sink = Arc::new(OtlpSink::new(&endpoint).unwrap());
+        let span = span("a2a SendMessage");
+        let context = span.context;
+        sink.export(span);
+        sink.shutdown().await;
+
+        let (path, content_type, body) = received.recv().await.unwrap();
+        assert_eq!((path.as_str(), content_type.as_str()), ("/v1/traces", "application/x-protobuf"));
+        let has = |wanted: &[u8]| body.windows(wanted.len()).any(|window| window == wanted);
+        assert!(has(&context.trace_id.to_be_bytes()) && has(&context.span_id.to_be_bytes()));
+        assert!(has(&7_u64.to_be_bytes()));
+        for text in ["a2a SendMessage", "t-1", "it broke", "agentmesh", "service.name"] {
+            assert!(has(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_collector_that_is_gone_holds_nobody_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let sink = Arc::new(OtlpSink::new(&endpoint).unwrap());
+        for _ in 0..2 * MAX_QUEUE {
+            sink.export(span("a2a SendMessage"));
+        }
+        tokio::time::timeout(SHUTDOWN_TIMEOUT * 2, sink.shutdown()).await.unwrap();
+    }
+
+    #[test]
+    fn the_endpoint_may_be_the_base_or_the_whole_url() {
+        assert_eq!(traces_url("http://h:4318"), "http://h:4318/v1/traces");
+        assert_eq!(traces_url("http://h:4318/v1/traces"), "http://h:4318/v1/traces");
+    }
+}

@@ -10,7 +10,7 @@ from typing import Any
 
 from agentmesh.channel import Channel, Message
 from agentmesh.errors import AgentError, TaskCanceled, ToolError
-from agentmesh.parts import parts_text
+from agentmesh.parts import artifact_text, parts_text
 
 Decoder = Callable[[Message], Any]
 
@@ -92,7 +92,7 @@ def agent_decoder(agent: str) -> Decoder:
         if state in _UNSUCCESSFUL_STATES:
             outcome = str(state).removeprefix("TASK_STATE_").lower()
             raise AgentError(agent, "failed", said or f"agent {agent} ended the task as {outcome}")
-        made = [parts_text(artifact.get("parts")) for artifact in task.get("artifacts") or ()]
+        made = [artifact_text(artifact.get("parts")) for artifact in task.get("artifacts") or ()]
         return "\n\n".join(text for text in made if text) or said
 
     return decode

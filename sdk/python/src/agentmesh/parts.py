@@ -26,6 +26,13 @@ def parts_text(parts: Any) -> str:
     return "\n".join(text for text in texts if text)
 
 
+def artifact_text(parts: Any) -> str:
+    """The text of an artifact. A streamed one has a part for each piece, so its parts follow on without a break."""
+    if not isinstance(parts, list):
+        return ""
+    return "".join(_part_text(part) for part in parts if isinstance(part, dict))
+
+
 def _part_text(part: Part) -> str:
     # MCP keeps the text of an embedded resource one level down.
     resource = part.get("resource")
