@@ -36,8 +36,10 @@ async fn run(command: Command, printer: &Printer) -> Outcome {
         return commands::up::run(args, printer).await;
     }
     tokio::select! {
-        outcome = Box::pin(dispatch(command, printer)) => outcome,
+        // In this order: Ctrl-C is listened to before anything begins.
+        biased;
         _ = tokio::signal::ctrl_c() => Err(printer.interrupted()),
+        outcome = Box::pin(dispatch(command, printer)) => outcome,
     }
 }
 

@@ -29,7 +29,7 @@ Environment:
 pub(crate) struct Cli {
     /// How results are written: text for people, json for programs
     #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    #[arg(hide_possible_values = true)]
+    #[arg(hide_possible_values = true, display_order = 100)]
     pub(crate) output: Format,
 
     #[command(subcommand)]
@@ -153,7 +153,7 @@ pub(crate) struct SendArgs {
 /// Watch the numbered events of a task, from any point of its history
 ///
 /// Any number of taps may watch one task; none of them slows it down. A broken connection is picked up again behind
-/// the last number. Times are UTC.
+/// the last number. Times are UTC. The exit status says how the task ended; with --no-follow it is 0.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -32,7 +32,7 @@ impl Directory {
         let gateway = target::gateway(args)?;
         let value = http.get_json(&format!("{gateway}/agents")).await.map_err(|error| {
             Failure::from(error)
-                .hint("start a mesh with `agentmesh up`, or name its gateway with --gateway URL or AGENT_GATEWAY_URL")
+                .hint(target::advice(args, "or name its gateway with --gateway URL or AGENT_GATEWAY_URL"))
         })?;
         Ok(Self { http: http.clone(), gateway, value })
     }

@@ -136,20 +136,13 @@ impl Client {
         let answer = self.send(Method::GET, url, HeaderMap::new(), None, QUICK).await?;
         match answer.reply {
             Reply::Json(value) if answer.status.is_success() => Ok(value),
-            Reply::Json(value) => Err(Error::Status {
-                url: url.to_owned(),
-                status: answer.status,
-                body: short(&value.to_string()),
-            }),
-            Reply::Events(_) | Reply::Empty => {
-                Err(Error::Garbled { url: url.to_owned(), why: "no JSON document".to_owned() })
-            }
+            _ => Err(Error::Garbled { url: url.to_owned(), why: "no JSON document".to_owned() }),
         }
     }
 
     /// Posts a JSON document. `patience` is how long the first byte of the answer may take.
     ///
-    /// An answer in JSON or as a stream is returned whatever its HTTP status is: the protocol inside says more.
+    /// A JSON-RPC response is returned whatever its HTTP status is: it says more.
     pub(crate) async fn post(
         &self,
         url: &str,
@@ -210,13 +203,20 @@ async fn answer(url: &str, response: reqwest::Response, patience: Duration) -> R
         return Ok(Answer { status, headers, reply: Reply::Empty });
     }
     match serde_json::from_slice(&body) {
-        Ok(value) if is_json => Ok(Answer { status, headers, reply: Reply::Json(value) }),
+        Ok(value) if is_json && (status.is_success() || is_rpc(&value)) => {
+            Ok(Answer { status, headers, reply: Reply::Json(value) })
+        }
         _ if !status.is_success() => {
             Err(Error::Status { url: url.to_owned(), status, body: short(&String::from_utf8_lossy(&body)) })
         }
         Ok(_) => Err(Error::Garbled { url: url.to_owned(), why: format!("its type is `{media_type}`") }),
         Err(error) => Err(Error::Garbled { url: url.to_owned(), why: format!("no JSON ({error})") }),
     }
+}
+
+/// Whether it is a JSON-RPC response, and not what a proxy says in JSON.
+fn is_rpc(value: &Value) -> bool {
+    value.get("result").is_some() || value["error"]["code"].is_i64()
 }
 
 async fn read_all(url: &str, response: reqwest::Response) -> Result<BytesMut, Error> {

@@ -4,7 +4,7 @@ use crate::a2a::{Artifacts, Event, Kind, view};
 use crate::exit::{ExitStatus, Failure, Outcome};
 use crate::output::{Ink, Printer, clean, one_line, shorten};
 use mesh_core::model::TaskState;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How much of a chunk a numbered line shows.
 const CHUNK: usize = 400;
@@ -24,15 +24,7 @@ pub(crate) fn numbered_line(printer: &Printer, event: &Event) -> String {
     let number = event.seq.map_or_else(|| "-".to_owned(), |seq| seq.to_string());
     let number = printer.ink(Ink::Bold, &format!("{number:>5}"));
     let (clock, what) = match event.kind() {
-        Kind::Task(of) => {
-            let text = match view::status_text(of) {
-                text if text.is_empty() => {
-                    view::text(of["history"].as_array().and_then(|all| all.last()).unwrap_or(&Value::Null))
-                }
-                text => text,
-            };
-            (view::status_clock(of), state_and_text(printer, of, &text))
-        }
+        Kind::Task(of) => (view::status_clock(of), snapshot(printer, of)),
         Kind::Status(of) => (view::status_clock(of), state_and_text(printer, of, &view::status_text(of))),
         Kind::Artifact(update) => (String::new(), chunk(printer, update)),
         Kind::Message(message) => {
@@ -42,6 +34,21 @@ pub(crate) fn numbered_line(printer: &Printer, event: &Event) -> String {
     };
     let clock = printer.ink(Ink::Dim, &format!("{clock:<12}"));
     format!("{number}  {clock}  {what}").trim_end().to_owned()
+}
+
+/// A whole task: its state, what it was asked if it has only just begun, and the artifacts it has.
+fn snapshot(printer: &Printer, task: &Value) -> String {
+    let text = match (view::status_text(task), task["history"].as_array().and_then(|all| all.last())) {
+        (text, Some(asked)) if text.is_empty() && view::state(task) == Some(TaskState::Submitted) => {
+            view::text(asked)
+        }
+        (text, _) => text,
+    };
+    let mut shown = state_and_text(printer, task, &text).trim_end().to_owned();
+    for artifact in task["artifacts"].as_array().into_iter().flatten() {
+        shown.push_str(&format!("\n{:21}{}", "", chunk(printer, &json!({ "artifact": artifact }))));
+    }
+    shown
 }
 
 fn state_and_text(printer: &Printer, of: &Value, text: &str) -> String {
@@ -201,7 +208,6 @@ pub(crate) fn task(printer: &Printer, agent: &str, task: &Value) -> Outcome<()> 
 mod tests {
     use super::*;
     use crate::output::Format;
-    use serde_json::json;
 
     fn chunk_of(id: &str, text: &str, append: bool) -> Event {
         let artifact = json!({"artifactId": id, "parts": [{"text": text}]});
@@ -221,6 +227,12 @@ mod tests {
         assert_eq!(
             numbered_line(&printer, &chunk_of("response", "a\n\"b\u{1b}\"", true)),
             "    8                artifact response + \"a\\n\\\"b\\u{1b}\\\"\""
+        );
+        let task = json!({"task": {"status": {"state": "TASK_STATE_COMPLETED"}, "history": [{"parts": [{"text": "x"}]}],
+            "artifacts": [{"artifactId": "r", "parts": [{"text": "whole"}]}]}});
+        assert_eq!(
+            numbered_line(&printer, &Event::new(None, task)),
+            "    -                completed\n                     artifact r = \"whole\""
         );
         let unknown = Event::new(None, json!({"future": {}}));
         assert_eq!(numbered_line(&printer, &unknown), "    -                event of an unknown kind");

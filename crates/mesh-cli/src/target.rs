@@ -27,6 +27,18 @@ pub(crate) fn gateway(args: &GatewayArgs) -> Outcome<String> {
     Ok(found.unwrap_or_else(|| DEFAULT_GATEWAY.to_owned()))
 }
 
+/// What to do when nobody answers at [`gateway`].
+pub(crate) fn advice(args: &GatewayArgs, or: &str) -> String {
+    let chosen = args.gateway.as_ref().is_some_and(|url| !url.is_empty()) || args.mesh_file.is_some();
+    let file = Path::new(DEFAULT_FILE);
+    if !chosen && file.exists() && from_file(file).is_err() {
+        return format!(
+            "{DEFAULT_FILE} does not say where the gateway is: it is invalid, see `agentmesh check`"
+        );
+    }
+    format!("start a mesh with `agentmesh up`, {or}")
+}
+
 fn from_file(file: &Path) -> Outcome<String> {
     let env = |name: &str| std::env::var(name).ok();
     let options = mesh_config::LoadOptions::new(&env).insecure(true);

@@ -9,9 +9,13 @@ use std::sync::Arc;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = std::env::args().nth(1).ok_or("usage: serve_gateway MESH_FILE")?;
-    let mesh = mesh_config::load(std::path::Path::new(&file), &mesh_config::LoadOptions::new(&|name| std::env::var(name).ok()))
-        .map_err(|report| report.to_string())?;
-    let audit = JsonlAudit::open(&JsonlSettings::new(std::env::temp_dir().join("serve-gateway-audit.jsonl")))?;
+    let mesh = mesh_config::load(
+        std::path::Path::new(&file),
+        &mesh_config::LoadOptions::new(&|name| std::env::var(name).ok()),
+    )
+    .map_err(|report| report.to_string())?;
+    let audit =
+        JsonlAudit::open(&JsonlSettings::new(std::env::temp_dir().join("serve-gateway-audit.jsonl")))?;
     let wiring = Wiring {
         audit: Arc::new(audit),
         authorizer: Arc::new(LocalOnly),

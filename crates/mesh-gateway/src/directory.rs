@@ -93,10 +93,12 @@ impl<'a> View<'a> {
             gateway.wiring.authorizer.decide(&caller.principal, Action::ReadAgent, resource).allowed()
         };
         let agents = directory.agents.iter().filter(may_see).collect();
-        let host = uri.authority().map(|authority| authority.as_str().to_owned()).or_else(|| {
-            headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned)
-        });
-        let base = settings.public_url.clone().unwrap_or_else(|| format!("http://{}", host.unwrap_or_default()));
+        let host = uri
+            .authority()
+            .map(|authority| authority.as_str().to_owned())
+            .or_else(|| headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned));
+        let base =
+            settings.public_url.clone().unwrap_or_else(|| format!("http://{}", host.unwrap_or_default()));
         Ok(Self { directory, agents, base: base.trim_end_matches('/').to_owned() })
     }
 

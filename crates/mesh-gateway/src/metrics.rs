@@ -30,11 +30,16 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+        let buckets =
+            [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
         let metrics =
             Self { calls: Family::default(), duration: Histogram::new(buckets), errors: Family::default() };
         registry.register("mcp_tool_calls", "MCP tool calls", metrics.calls.clone());
-        registry.register("mcp_tool_duration_seconds", "How long MCP tool calls took", metrics.duration.clone());
+        registry.register(
+            "mcp_tool_duration_seconds",
+            "How long MCP tool calls took",
+            metrics.duration.clone(),
+        );
         registry.register("mcp_tool_errors", "MCP tool calls that failed", metrics.errors.clone());
         metrics
     }

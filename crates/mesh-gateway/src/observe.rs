@@ -45,7 +45,8 @@ pub(crate) struct Observed<'a> {
     upstream: Option<Arc<str>>,
     tool: String,
     metric: String,
-    _open: TaskTrackerToken,
+    /// Shutdown waits for it.
+    open: Option<TaskTrackerToken>,
 }
 
 impl<'a> Observed<'a> {
@@ -56,7 +57,6 @@ impl<'a> Observed<'a> {
         tool: &str,
         arguments: Option<&str>,
     ) -> Result<Self, Rejection> {
-        let open = gateway.admit()?;
         let clock = Arc::clone(&gateway.wiring.clock);
         let mut audit = AuditEntry::open(&*gateway.wiring.audit, clock, Action::CallTool, &trace.server)
             .map_err(|error| {
@@ -79,7 +79,7 @@ impl<'a> Observed<'a> {
             upstream: None,
             tool: shown,
             metric: UNKNOWN.to_owned(),
-            _open: open,
+            open: None,
         })
     }
 
@@ -87,6 +87,10 @@ impl<'a> Observed<'a> {
         if let Some(audit) = &mut self.audit {
             audit.note(write);
         }
+    }
+
+    pub(crate) fn admitted(&mut self, open: TaskTrackerToken) {
+        self.open = Some(open);
     }
 
     pub(crate) fn caller(&mut self, caller: &Caller) {

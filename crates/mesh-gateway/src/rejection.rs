@@ -149,7 +149,9 @@ impl Rejection {
             Self::Busy { .. } | Self::Draining => Outcome::Busy,
             Self::Timeout { .. } => Outcome::Timeout,
             Self::Upstream { error, .. } => match error {
-                UpstreamError::Unavailable(_) | UpstreamError::Unauthorized(_) => Outcome::UpstreamUnavailable,
+                UpstreamError::Unavailable(_) | UpstreamError::Unauthorized(_) => {
+                    Outcome::UpstreamUnavailable
+                }
                 UpstreamError::BadAnswer(_) | UpstreamError::TooLarge { .. } => Outcome::ProtocolError,
             },
             Self::Audit => Outcome::Internal,

@@ -128,7 +128,8 @@ fn finish(id: &RequestId, modern: bool, outcome: Result<Outcome, Rejection>) -> 
             Replied { status: StatusCode::OK, body: Some(envelope::result(id, &result)) }
         }
         Ok(Outcome::Error(error)) => {
-            Replied { status: StatusCode::OK, body: Some(envelope::raw_error(Some(id), &error)) }
+            let status = if modern { reply::status_of(&error) } else { StatusCode::OK };
+            Replied { status, body: Some(envelope::raw_error(Some(id), &error)) }
         }
         Err(rejection) => Replied::rejected(Some(id), &rejection, modern),
     }

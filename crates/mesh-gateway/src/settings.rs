@@ -125,7 +125,7 @@ impl Settings {
         let agent = |(name, agent): (&String, &mesh_config::Agent)| AgentSite {
             name: name.clone(),
             url: agent.url(),
-            description: None,
+            description: Some(agent.card.description.clone()).filter(|text| !text.is_empty()),
         };
         let loopback = mesh.gateway.listen.ip().is_loopback();
         Self {

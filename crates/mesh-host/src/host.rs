@@ -88,6 +88,7 @@ impl Host {
             log: Arc::clone(&log),
             clock: Arc::clone(&clock),
             policy: settings.policy(),
+            timeout: settings.agent.tasks.timeout,
             dispatcher: Arc::clone(&dispatcher),
             metrics: metrics.clone(),
         });

@@ -9,7 +9,7 @@ pub(crate) use client::Client;
 pub(crate) use search::ranked;
 
 use crate::cli::McpArgs;
-use crate::exit::{Failure, Outcome};
+use crate::exit::{ExitStatus, Failure, Outcome};
 use crate::{http, target};
 
 /// The stateless revision.
@@ -30,10 +30,10 @@ pub(crate) async fn connect(args: &McpArgs) -> Outcome<Client> {
         None => {
             let gateway = target::gateway(&args.gateway)?;
             Client::connect(http, format!("{gateway}/mcp")).await.map_err(|failure| match failure.hint {
-                None => {
-                    failure.hint("start a mesh with `agentmesh up`, or name an MCP server with --mcp URL")
+                None if failure.status == ExitStatus::Unreachable => {
+                    failure.hint(target::advice(&args.gateway, "or name an MCP server with --mcp URL"))
                 }
-                Some(_) => failure,
+                _ => failure,
             })
         }
     }

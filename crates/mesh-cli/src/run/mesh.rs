@@ -53,9 +53,8 @@ impl RunningMesh {
             tracer: tracer.clone(),
         };
         let settings = mesh_gateway::Settings::from_mesh(mesh);
-        let gateway = Gateway::new(settings, wiring, &mut registry).map_err(|error| {
-            Failure::failed(chain(&error))
-        })?;
+        let gateway =
+            Gateway::new(settings, wiring, &mut registry).map_err(|error| Failure::failed(chain(&error)))?;
         let hosts = build_hosts(mesh, &store, &clock, &tracer, &metrics)?;
         let readiness = Readiness::new();
         let admin = mesh_admin::router(AdminState::new(registry, readiness.clone()));
@@ -75,8 +74,11 @@ impl RunningMesh {
     async fn serve(mut self, mesh: &Mesh, ports: Ports, admin: Router) -> Result<Self, Failure> {
         // Known before anybody can ask, so that nothing looks ready too early.
         let ready = self.readiness.component("gateway");
-        let components: Vec<_> =
-            self.hosts.iter().map(|host| self.readiness.component(format!("agent {}", host.name()))).collect();
+        let components: Vec<_> = self
+            .hosts
+            .iter()
+            .map(|host| self.readiness.component(format!("agent {}", host.name())))
+            .collect();
         self.listen(mesh, ports.admin, admin, self.close_admin.clone(), None);
         self.gateway.start();
         let closing = self.close_listeners.clone();

@@ -2,7 +2,7 @@
 
 use crate::support::agentmesh;
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 16] = [
     &[],
     &["up"],
     &["send"],
@@ -19,7 +19,6 @@ const COMMANDS: [&[&str]; 17] = [
     &["worker", "check"],
     &["version"],
     &["completions"],
-    &["help"],
 ];
 
 #[tokio::test]

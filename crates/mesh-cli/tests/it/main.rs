@@ -1,5 +1,7 @@
 //! Runs of the real binary, against servers that follow a script.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod agents;
 mod command_line;
 mod config;

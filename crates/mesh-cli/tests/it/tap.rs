@@ -160,6 +160,7 @@ async fn ctrl_c_is_exit_status_130_and_says_how_to_go_on() {
     kill(Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()), Signal::SIGINT).unwrap();
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).await.unwrap();
-    assert_eq!(child.wait().await.unwrap().code(), Some(130));
+    let status = child.wait().await.unwrap();
+    assert_eq!(status.code(), Some(130), "{status}, {stderr}");
     assert!(stderr.starts_with("hint: the task goes on: agentmesh tap t-1 --agent http"), "{stderr}");
 }

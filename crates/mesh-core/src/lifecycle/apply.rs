@@ -44,6 +44,7 @@ pub fn apply(
     match command {
         Command::Receive(message) => step.receive(message),
         Command::Cancel => step.cancel(),
+        Command::TimeOut { limit } => step.time_out(&limit),
         Command::StartAttempt => step.start_attempt(),
         Command::Report { attempt, report } => step.report(attempt, report),
         Command::AttemptLost { attempt, reason } => step.attempt_lost(attempt, &reason),
@@ -118,6 +119,15 @@ impl Step<'_> {
             return Err(Rejected::NotCancelable(state));
         }
         Ok(self.end(TaskState::Canceled, None, true))
+    }
+
+    fn time_out(&self, limit: &str) -> Result<Transition, Rejected> {
+        let state = self.record.state();
+        if state.is_terminal() {
+            return Err(Rejected::Ended(state));
+        }
+        let text = format!("the task took longer than {limit}");
+        Ok(self.end(TaskState::Failed, said(vec![Part::text(text)]), true))
     }
 
     fn start_attempt(&self) -> Result<Transition, Rejected> {

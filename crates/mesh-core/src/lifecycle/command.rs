@@ -29,6 +29,11 @@ pub enum Command {
     Receive(Message),
     /// The client wants it to end.
     Cancel,
+    /// It has taken longer than it may; the text names the limit.
+    TimeOut {
+        /// In words that are safe to show.
+        limit: String,
+    },
     /// A worker takes it on.
     StartAttempt,
     /// The worker of an attempt says something.

@@ -259,6 +259,20 @@ fn canceling_stops_the_attempt_that_holds_the_task_if_there_is_one() {
 }
 
 #[test]
+fn a_task_that_takes_too_long_fails_and_its_attempt_is_stopped() {
+    let stop = || vec![Effect::StopAttempt { attempt: 1 }];
+    for (mut life, effects) in
+        [(Life::queued(), vec![]), (Life::running(), stop()), (Life::waiting(), stop())]
+    {
+        assert_eq!(life.then(Command::TimeOut { limit: "1h (tasks.timeout)".to_owned() }), effects);
+        assert_eq!((life.record.state(), life.phase()), (TaskState::Failed, Phase::Ended));
+        assert_eq!(life.status_text(), "the task took longer than 1h (tasks.timeout)");
+    }
+    let late = Command::TimeOut { limit: String::new() };
+    assert_eq!(Life::ended().refused(late), Rejected::Ended(TaskState::Completed));
+}
+
+#[test]
 fn a_lost_attempt_is_retried_as_often_as_the_policy_says_and_then_fails_the_task() {
     let mut life = Life::queued();
     for attempt in 1..=2 {

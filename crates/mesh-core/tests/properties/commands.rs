@@ -23,6 +23,7 @@ pub(crate) enum Op {
         context: Option<bool>,
     },
     Cancel,
+    TimeOut,
     Start,
     Status(u8),
     Chunk {
@@ -56,7 +57,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         5 => (0..5u8, 0..2u8, proptest::option::weighted(0.3, proptest::bool::weighted(0.7)))
             .prop_map(|(id, text, context)| Op::Receive { id, text, context }),
-        1 => prop_oneof![9 => Just(Op::Start), 1 => Just(Op::Cancel)],
+        1 => prop_oneof![8 => Just(Op::Start), 1 => Just(Op::Cancel), 1 => Just(Op::TimeOut)],
         8 => Just(Op::Start),
         3 => (0..40u8).prop_map(Op::Status),
         6 => (who(), 0..3u8, 0..40u8, any::<bool>())

@@ -151,7 +151,9 @@ impl World {
         if matches!(command, Command::StartAttempt) {
             self.in_queue -= 1;
         }
-        if matches!(command, Command::Cancel) && before.control.phase == Phase::Queued {
+        if matches!(command, Command::Cancel | Command::TimeOut { .. })
+            && before.control.phase == Phase::Queued
+        {
             self.in_queue -= 1;
         }
         for effect in effects {
@@ -207,6 +209,7 @@ impl World {
                 Command::Receive(message)
             }
             Op::Cancel | Op::Restart => Command::Cancel,
+            Op::TimeOut => Command::TimeOut { limit: "1s".into() },
             Op::Start => Command::StartAttempt,
             Op::Status(n) => report(Who::Last, Report::Status(vec![Part::text("s".repeat(n.into()))])),
             Op::Chunk { who, artifact, text, append } => {
@@ -236,7 +239,7 @@ fn must_refuse(record: &TaskRecord, command: &Command) -> Option<&'static str> {
             Some("H3: it speaks for an attempt that does not hold the task")
         }
         Command::StartAttempt if record.control.phase != Phase::Queued => Some("H3: somebody holds the task"),
-        Command::Cancel if record.state().is_terminal() => Some("the end is final"),
+        Command::Cancel | Command::TimeOut { .. } if record.state().is_terminal() => Some("the end is final"),
         Command::Receive(message)
             if record.state().is_terminal() && !record.control.received.contains(&message.message_id) =>
         {

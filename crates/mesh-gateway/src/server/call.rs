@@ -5,8 +5,9 @@ use crate::identity::{self, Caller};
 use crate::names;
 use crate::observe::{CallTrace, Observed};
 use crate::rejection::Rejection;
+use crate::upstream::param_headers::{self, ParamHeader};
 use crate::upstream::{
-    Answer, Answered, ClientFacts, Notify, Outgoing, RegisteredUpstream, Tool, UpstreamError, param_headers,
+    Answer, Answered, ClientFacts, Notify, Outgoing, RegisteredUpstream, Tool, UpstreamError,
 };
 use crate::wire::header;
 use crate::wire::meta::RequestMeta;
@@ -23,19 +24,21 @@ use tokio::time::{Instant, timeout_at};
 /// when this future is dropped because the client left, exactly one audit record is written.
 pub(super) async fn call_tool(
     asked: &Asked<'_>,
-    mut params: RawObject<'_>,
+    params: RawObject<'_>,
     meta: RequestMeta<'_>,
 ) -> Result<Outcome, Rejection> {
     let (gateway, headers) = (asked.gateway, &asked.edge.headers);
     let started = Instant::now();
     let name = params
-        .take("name")
-        .and_then(|name| as_str(&name).map(|name| name.into_owned()))
+        .get("name")
+        .and_then(as_str)
+        .map(|name| name.into_owned())
         .ok_or_else(|| Rejection::InvalidParams("`params.name` must be a string".to_owned()))?;
     let trace = CallTrace::new(asked.edge.header(&header::TRACEPARENT).or(meta.traceparent.as_deref()));
 
     let mut observed = Observed::open(gateway, trace, &name, params.get("arguments"))?;
     let answered = async {
+        observed.admitted(gateway.admit()?);
         let caller = identity::authenticate(&gateway.settings, headers)?;
         observed.caller(&caller);
 
@@ -48,6 +51,10 @@ pub(super) async fn call_tool(
         observed.decided(&decision);
         if !decision.allowed() {
             return Err(Rejection::Denied);
+        }
+        if asked.modern {
+            param_headers::check(route.param_headers(), params.get("arguments"), headers)
+                .map_err(Rejection::HeaderMismatch)?;
         }
 
         let within = gateway.settings.call_timeout.min(route.upstream.timeout);
@@ -87,6 +94,10 @@ pub(crate) struct Route<'a> {
 }
 
 impl Route<'_> {
+    fn param_headers(&self) -> &[ParamHeader] {
+        self.known.as_ref().map_or(&[], |tool| &tool.param_headers)
+    }
+
     fn failed(&self, error: UpstreamError) -> Rejection {
         Rejection::Upstream { upstream: self.upstream.id.to_string(), error }
     }
@@ -129,10 +140,10 @@ fn outgoing<'a>(
     meta: &'a RequestMeta<'_>,
     trace: &CallTrace,
 ) -> Outgoing<'a> {
-    let headers = route.known.iter().flat_map(|tool| &tool.param_headers).cloned().collect::<Vec<_>>();
-    let param_headers = param_headers(&headers, params.get("arguments"));
+    let param_headers = param_headers::of_arguments(route.param_headers(), params.get("arguments"));
     params.set("name", crate::wire::string(&route.tool));
-    let notify = asked.notify.clone().map(|to| Notify { token: meta.progress_token.as_deref().map(Into::into), to });
+    let notify =
+        asked.notify.clone().map(|to| Notify { token: meta.progress_token.as_deref().map(Into::into), to });
     let client = if asked.modern {
         ClientFacts {
             capabilities: meta.client_capabilities.as_deref(),
@@ -213,7 +224,8 @@ fn with_result_type(result: &Bytes) -> Bytes {
 }
 
 fn without_result_type(result: Bytes) -> Bytes {
-    let Some(mut object) = std::str::from_utf8(&result).ok().and_then(|text| RawObject::parse_lenient(text).ok())
+    let Some(mut object) =
+        std::str::from_utf8(&result).ok().and_then(|text| RawObject::parse_lenient(text).ok())
     else {
         return result;
     };
@@ -249,7 +261,10 @@ mod tests {
         let count = |answer| classify(Answered { answer, modern: false }, false).map(|c| (c.outcome, c.kind));
         let (ok, failed) = (mesh_policy::Outcome::Ok, mesh_policy::Outcome::ToolError);
         assert_eq!(count(Answer::Result("{}".into())).unwrap(), (ok, None));
-        assert_eq!(count(Answer::Result(r#"{"isError":true}"#.into())).unwrap(), (failed, Some("tool_error")));
+        assert_eq!(
+            count(Answer::Result(r#"{"isError":true}"#.into())).unwrap(),
+            (failed, Some("tool_error"))
+        );
         assert_eq!(count(Answer::Result(r#"{"isError":"x"}"#.into())).unwrap(), (ok, None));
         assert!(count(Answer::Result("[]".into())).is_err());
         assert!(count(Answer::Error("{}".into())).unwrap().1.is_some());

@@ -35,7 +35,8 @@ impl Edge {
             return Err(Rejection::NotAcceptable);
         }
         let limit = settings.limits.body;
-        let announced = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let announced =
+            parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|announced: u64| announced > limit as u64) {
             return Err(Rejection::BodyTooLarge { limit });
         }
@@ -66,9 +67,10 @@ impl Edge {
 /// they come from.
 pub(crate) fn check_origin(settings: &Settings, uri: &Uri, headers: &HeaderMap) -> Result<(), Rejection> {
     if let Hosts::LoopbackAnd(names) = &settings.hosts {
-        let host = uri.authority().map(|authority| authority.as_str().to_owned()).or_else(|| {
-            headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
-        });
+        let host = uri
+            .authority()
+            .map(|authority| authority.as_str().to_owned())
+            .or_else(|| headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()));
         let host = host.unwrap_or_default();
         let name = without_port(&host);
         if !is_loopback(name) && !names.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
@@ -94,7 +96,8 @@ fn without_port(authority: &str) -> &str {
 
 fn is_loopback(name: &str) -> bool {
     let name = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -32,9 +32,10 @@ pub(super) fn discover() -> Outcome {
 
 /// `initialize`: the client's revision if we speak it, else our newest with a handshake. No session is made.
 pub(super) fn initialize(params: &RawObject<'_>) -> Result<Outcome, Rejection> {
-    let wanted = params.get("protocolVersion").and_then(as_str).ok_or_else(|| {
-        Rejection::InvalidParams("`params.protocolVersion` must be a string".to_owned())
-    })?;
+    let wanted = params
+        .get("protocolVersion")
+        .and_then(as_str)
+        .ok_or_else(|| Rejection::InvalidParams("`params.protocolVersion` must be a string".to_owned()))?;
     let version = LEGACY_VERSIONS.into_iter().find(|known| *known == wanted).unwrap_or(LEGACY_VERSIONS[0]);
     Ok(Outcome::Result(
         format!(r#"{{"protocolVersion":"{version}","capabilities":{{"tools":{{}}}},"serverInfo":{IMPLEMENTATION}}}"#)
@@ -124,7 +125,8 @@ impl<'a> List<'a> {
                 ttl, SERVER_INFO, IMPLEMENTATION, more
             )
         } else {
-            unavailable.map_or_else(|| "}".to_owned(), |unavailable| format!(r#","_meta":{{{unavailable}}}}}"#))
+            unavailable
+                .map_or_else(|| "}".to_owned(), |unavailable| format!(r#","_meta":{{{unavailable}}}}}"#))
         };
         self.out.extend_from_slice(rest.as_bytes());
         self.out

@@ -29,11 +29,27 @@ impl Replied {
     }
 }
 
+/// The HTTP status that the modern revision demands for an error which an upstream made.
+pub(crate) fn status_of(error: &[u8]) -> StatusCode {
+    #[derive(serde::Deserialize)]
+    struct Code {
+        code: i64,
+    }
+    match serde_json::from_slice(error) {
+        Ok(Code { code: -32022..=-32020 }) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
+}
+
 /// Work that ends in a reply. Dropping it is how a client that leaves cancels its call.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Replied> + Send>>;
 
 /// Waits for the reply. If notifications come first, the reply becomes a stream of events that ends with it.
-pub(crate) async fn respond(mut work: Work, mut notifications: mpsc::Receiver<Bytes>, json: bool) -> Response {
+pub(crate) async fn respond(
+    mut work: Work,
+    mut notifications: mpsc::Receiver<Bytes>,
+    json: bool,
+) -> Response {
     let first = tokio::select! {
         biased;
         Some(first) = notifications.recv() => Some(first),
@@ -49,9 +65,12 @@ pub(crate) async fn respond(mut work: Work, mut notifications: mpsc::Receiver<By
 }
 
 pub(crate) fn json(replied: Replied) -> Response {
+    let has_body = replied.body.is_some();
     let mut response = Response::new(replied.body.map_or_else(Body::empty, Body::from));
     *response.status_mut() = replied.status;
-    set(&mut response, CONTENT_TYPE, "application/json");
+    if has_body {
+        set(&mut response, CONTENT_TYPE, "application/json");
+    }
     response
 }
 

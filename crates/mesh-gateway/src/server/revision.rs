@@ -144,7 +144,10 @@ mod tests {
         assert_eq!(request(&call[..1], "tools/call", META), Err(-32020));
         assert_eq!(request(&call[1..], "tools/call", META), Err(-32020));
         assert_eq!(request(&[call[0], call[1], ("mcp-name", "b")], "tools/call", META), Err(-32020));
-        assert_eq!(request(&[call[0], call[1], ("mcp-name", "=?base64?*?=")], "tools/call", META), Err(-32020));
+        assert_eq!(
+            request(&[call[0], call[1], ("mcp-name", "=?base64?*?=")], "tools/call", META),
+            Err(-32020)
+        );
         assert_eq!(request(&[VERSION, VERSION, call[1]], "tools/call", META), Err(-32020));
         assert_eq!(request(&[("mcp-protocol-version", "2025-06-18")], "tools/call", META), Err(-32020));
         assert_eq!(request(&[("mcp-protocol-version", "1900-01-01")], "tools/list", "{}"), Err(-32022));

@@ -7,8 +7,13 @@ use crate::wire::string;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+
+/// How often an upstream is asked at most, however short it wants its list to be kept.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// First and longest pause between two attempts to reach an upstream that fails.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
 /// One tool: its definition as the upstream wrote it, and the same under its federated name.
 #[derive(Debug)]
@@ -83,15 +88,15 @@ pub(crate) struct Snapshot {
     fresh_until: Option<Instant>,
     /// How long the upstream allows others to keep it.
     pub(crate) ttl: Duration,
-    /// Why the last attempt failed, and when the next one may be made.
-    failed: Option<(super::UpstreamError, Instant)>,
+    /// Why the last attempt failed.
+    failed: Option<super::UpstreamError>,
     attempts: u64,
 }
 
 impl Snapshot {
     /// The upstream did not answer when it was last asked.
     pub(crate) fn failure(&self) -> Option<&super::UpstreamError> {
-        self.failed.as_ref().map(|(error, _)| error)
+        self.failed.as_ref()
     }
 }
 
@@ -101,16 +106,18 @@ pub(crate) struct Fetched {
     pub(crate) ttl: Option<Duration>,
 }
 
-/// The cache of one upstream's tools. One refresh at a time; who needs the list waits for it, for a bounded time, and
-/// otherwise takes the last known one.
+/// The cache of one upstream's tools.
+///
+/// One refresh at a time. Who needs a list that is not current waits for it, for a bounded time. Nobody waits for an
+/// upstream that failed when it was last asked: its last known list is served at once, while the refresh goes on trying.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     snapshot: watch::Sender<Snapshot>,
     refresh: Mutex<Refresh>,
+    /// Wakes a refresh that pauses between two attempts.
+    wake: Notify,
     /// How long a list counts as current when the upstream says nothing.
     ttl: Duration,
-    /// How long after a failure the upstream is not asked again.
-    pause: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -121,10 +128,10 @@ struct Refresh {
 }
 
 impl Catalog {
-    pub(crate) fn new(ttl: Duration, pause: Duration) -> Self {
+    pub(crate) fn new(ttl: Duration) -> Self {
         let empty =
             Snapshot { tools: None, fresh_until: None, ttl: Duration::ZERO, failed: None, attempts: 0 };
-        Self { snapshot: watch::Sender::new(empty), refresh: Mutex::default(), ttl, pause }
+        Self { snapshot: watch::Sender::new(empty), refresh: Mutex::default(), wake: Notify::new(), ttl }
     }
 
     /// What is known, without waiting.
@@ -132,7 +139,7 @@ impl Catalog {
         self.snapshot.borrow().clone()
     }
 
-    /// The upstream says that its list changed: the next reader waits for the new one.
+    /// The upstream says that its list changed, or it was started again: the next reader waits for the new list.
     pub(crate) fn invalidate(&self) {
         self.lock().again = true;
         self.snapshot.send_if_modified(|snapshot| {
@@ -140,33 +147,44 @@ impl Catalog {
             snapshot.failed = None;
             false
         });
+        self.wake.notify_waiters();
     }
 
-    /// The list, refreshed first if it is not current. `spawn` starts a refresh, which must end in `settle`.
+    /// The list, refreshed first if it is not current. `spawn` starts [`Catalog::refresh`] in the background.
     pub(crate) async fn current(&self, wait: Duration, spawn: impl FnOnce()) -> Snapshot {
-        let now = Instant::now();
         let snapshot = self.known();
-        if snapshot.fresh_until.is_some_and(|until| now < until)
-            || snapshot.failed.as_ref().is_some_and(|(_, retry_at)| now < *retry_at)
-        {
+        if snapshot.fresh_until.is_some_and(|until| Instant::now() < until) {
             return snapshot;
         }
         let mut changes = self.snapshot.subscribe();
         if self.begin() {
             spawn();
         }
+        if snapshot.failed.is_some() {
+            return snapshot;
+        }
         let seen = snapshot.attempts;
         let settled = changes.wait_for(|snapshot| snapshot.attempts > seen);
-        match tokio::time::timeout(wait, settled).await {
-            Ok(Ok(settled)) => settled.clone(),
-            _ => {
-                let mut snapshot = self.known();
-                if snapshot.failed.is_none() {
-                    let error = super::UpstreamError::unavailable("its list of tools did not arrive in time");
-                    snapshot.failed = Some((error, now));
-                }
-                snapshot
-            }
+        if let Ok(Ok(settled)) = tokio::time::timeout(wait, settled).await {
+            return settled.clone();
+        }
+        let late = || super::UpstreamError::unavailable("its list of tools did not arrive in time");
+        let mut snapshot = self.known();
+        snapshot.failed.get_or_insert_with(late);
+        snapshot
+    }
+
+    /// Fetches the list; as long as that fails, again after a pause that grows.
+    pub(crate) async fn refresh<F>(&self, fetch: impl Fn() -> F)
+    where
+        F: Future<Output = Result<Fetched, super::UpstreamError>>,
+    {
+        let mut pause = PAUSE.0;
+        while !self.settle(fetch().await) {
+            let woken = self.wake.notified();
+            // Either way it is time for the next attempt.
+            let _ = tokio::time::timeout(pause, woken).await;
+            pause = (pause * 2).min(PAUSE.1);
         }
     }
 
@@ -179,12 +197,13 @@ impl Catalog {
         true
     }
 
-    /// Ends a refresh. Returns whether the list has changed meanwhile.
-    pub(crate) fn settle(&self, fetched: Result<Fetched, super::UpstreamError>) {
+    /// Takes the outcome of an attempt. Returns whether the refresh is over.
+    fn settle(&self, fetched: Result<Fetched, super::UpstreamError>) -> bool {
+        let over = fetched.is_ok();
         let changed = {
             let mut refresh = self.lock();
-            refresh.running = false;
-            refresh.again
+            refresh.running = !over;
+            std::mem::take(&mut refresh.again)
         };
         let now = Instant::now();
         self.snapshot.send_modify(|snapshot| {
@@ -192,17 +211,18 @@ impl Catalog {
             match fetched {
                 Ok(fetched) => {
                     snapshot.tools = Some(Arc::new(fetched.tools));
-                    let ttl = fetched.ttl.map_or(self.ttl, |ttl| ttl.clamp(Duration::from_secs(1), self.ttl));
+                    let ttl = fetched.ttl.map_or(self.ttl, |ttl| ttl.max(SHORTEST).min(self.ttl));
                     snapshot.fresh_until = (!changed).then(|| now + ttl);
                     snapshot.ttl = fetched.ttl.unwrap_or_default();
                     snapshot.failed = None;
                 }
                 Err(error) => {
                     snapshot.fresh_until = None;
-                    snapshot.failed = Some((error, now + self.pause));
+                    snapshot.failed = Some(error);
                 }
             }
         });
+        over
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Refresh> {
@@ -214,6 +234,7 @@ impl Catalog {
 mod tests {
     use super::*;
     use crate::upstream::UpstreamError;
+    use std::collections::VecDeque;
 
     fn tools(names: &[&str]) -> Fetched {
         let definitions: Vec<_> = names.iter().map(|name| format!(r#"{{"name":"{name}"}}"#)).collect();
@@ -221,11 +242,29 @@ mod tests {
         Fetched { tools, ttl: None }
     }
 
-    fn catalog() -> Catalog {
-        Catalog::new(Duration::from_secs(60), Duration::from_secs(1))
+    fn catalog() -> Arc<Catalog> {
+        Arc::new(Catalog::new(Duration::from_secs(60)))
     }
 
     const WAIT: Duration = Duration::from_secs(5);
+
+    /// Reads, with a refresh in the background that gets these outcomes, one after the other.
+    async fn read(catalog: &Arc<Catalog>, outcomes: Vec<Result<Fetched, UpstreamError>>) -> Snapshot {
+        let background = Arc::clone(catalog);
+        let spawn = move || {
+            let outcomes = Mutex::new(VecDeque::from(outcomes));
+            let next = move || {
+                let outcome = outcomes.lock().unwrap().pop_front();
+                async { outcome.expect("asked more often than expected") }
+            };
+            tokio::spawn(async move { background.refresh(next).await });
+        };
+        catalog.current(WAIT, spawn).await
+    }
+
+    fn down() -> Result<Fetched, UpstreamError> {
+        Err(UpstreamError::unavailable("down"))
+    }
 
     #[test]
     fn only_the_name_of_a_definition_changes() {
@@ -241,17 +280,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_known_list_outlives_a_failure_and_the_failure_is_not_repeated_at_once() {
+    async fn the_last_known_list_outlives_a_failure_and_comes_back_by_itself() {
         let catalog = catalog();
-        let first = catalog.current(WAIT, || catalog.settle(Ok(tools(&["a"])))).await;
-        assert!(first.failure().is_none());
+        assert!(read(&catalog, vec![Ok(tools(&["a"]))]).await.failure().is_none());
         tokio::time::advance(Duration::from_secs(61)).await;
-        let down = catalog.current(WAIT, || catalog.settle(Err(UpstreamError::unavailable("down")))).await;
-        assert!(down.failure().is_some() && down.tools.unwrap().by_name("a").is_some());
-        catalog.current(WAIT, || panic!("asked again at once")).await;
-        tokio::time::advance(Duration::from_secs(2)).await;
-        let up = catalog.current(WAIT, || catalog.settle(Ok(tools(&["b"])))).await;
-        assert!(up.failure().is_none() && up.tools.unwrap().by_name("b").is_some());
+        let failed = read(&catalog, vec![down(), down(), Ok(tools(&["b"]))]).await;
+        assert!(failed.failure().is_some() && failed.tools.unwrap().by_name("a").is_some());
+        let started = Instant::now();
+        assert!(read(&catalog, Vec::new()).await.failure().is_some());
+        assert_eq!(started.elapsed(), Duration::ZERO, "nobody waits for an upstream that is down");
+        let mut changes = catalog.snapshot.subscribe();
+        let back = changes.wait_for(|snapshot| snapshot.failure().is_none()).await.unwrap().clone();
+        assert!(back.tools.unwrap().by_name("b").is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -266,13 +306,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_change_during_a_refresh_makes_its_result_stale() {
         let catalog = catalog();
-        catalog
-            .current(WAIT, || {
-                catalog.invalidate();
-                catalog.settle(Ok(tools(&["old"])));
-            })
-            .await;
-        let next = catalog.current(WAIT, || catalog.settle(Ok(tools(&["new"])))).await;
+        let spawn = || {
+            catalog.invalidate();
+            catalog.settle(Ok(tools(&["old"])));
+        };
+        catalog.current(WAIT, spawn).await;
+        let next = read(&catalog, vec![Ok(tools(&["new"]))]).await;
         assert!(next.tools.unwrap().by_name("new").is_some());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::wire::header_value;
 use crate::wire::object::RawObject;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 /// How deep annotations are looked for.
@@ -45,7 +45,10 @@ fn collect(schema: &Map<String, Value>, path: &mut Vec<String>, found: &mut Vec<
 }
 
 /// The headers for these arguments.
-pub(crate) fn of_arguments(headers: &[ParamHeader], arguments: Option<&str>) -> Vec<(HeaderName, HeaderValue)> {
+pub(crate) fn of_arguments(
+    headers: &[ParamHeader],
+    arguments: Option<&str>,
+) -> Vec<(HeaderName, HeaderValue)> {
     let Some(arguments) = arguments else { return Vec::new() };
     headers
         .iter()
@@ -55,6 +58,34 @@ pub(crate) fn of_arguments(headers: &[ParamHeader], arguments: Option<&str>) -> 
             Some((wanted.header.clone(), value))
         })
         .collect()
+}
+
+/// Checks that a modern client's headers say the same as its arguments; otherwise says which does not.
+pub(crate) fn check(
+    headers: &[ParamHeader],
+    arguments: Option<&str>,
+    sent: &HeaderMap,
+) -> Result<(), String> {
+    for wanted in headers {
+        let body = arguments.and_then(|arguments| value_at(arguments, &wanted.path));
+        let mut values = sent.get_all(&wanted.header).iter();
+        let agrees = match (values.next(), values.next(), &body) {
+            (None, _, None) => true,
+            (Some(header), None, Some(body)) => {
+                header_value::decode(header.as_bytes()).is_some_and(|header| same(&header, body))
+            }
+            _ => false,
+        };
+        if !agrees {
+            return Err(format!("`{}` and the argument `{}` differ", wanted.header, wanted.path.join(".")));
+        }
+    }
+    Ok(())
+}
+
+/// Numbers are compared as numbers: `42.0` is `42`.
+fn same(header: &str, body: &str) -> bool {
+    header == body || header.parse::<f64>().is_ok_and(|header| body.parse() == Ok(header))
 }
 
 fn value_at(json: &str, path: &[String]) -> Option<String> {
@@ -84,6 +115,17 @@ mod tests {
         let values: Vec<_> = values.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
         assert_eq!(values, [("mcp-param-region", "=?base64?w6k=?="), ("mcp-param-n", "42")]);
         assert!(of_arguments(&headers, Some(r#"{"region":null}"#)).is_empty());
+
+        let sent = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)));
+            check(&headers, Some(r#"{"region":"eu","a":{"n":42}}"#), &pairs.collect())
+        };
+        assert!(sent(&[("mcp-param-region", "eu"), ("mcp-param-n", "42.0")]).is_ok());
+        assert!(sent(&[("mcp-param-region", "=?base64?ZXU=?="), ("mcp-param-n", "42")]).is_ok());
+        for (region, n) in [("us", "42"), ("eu", "43"), ("=?base64?ZXU?=", "42"), ("=?base64?Z*U=?=", "42")] {
+            assert!(sent(&[("mcp-param-region", region), ("mcp-param-n", n)]).is_err(), "{region} {n}");
+        }
+        assert!(sent(&[("mcp-param-region", "eu")]).is_err());
         assert!(of_schema(r#"{"type":"object"}"#).is_empty());
     }
 }

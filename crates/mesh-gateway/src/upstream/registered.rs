@@ -7,10 +7,7 @@ use mesh_config::Endpoint;
 use mesh_core::Tenant;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::task::TaskTracker;
-
-/// How long an upstream whose list failed is left alone.
-const PAUSE: Duration = Duration::from_secs(1);
+use tokio_util::sync::CancellationToken;
 
 /// One entry of `tools:` in the mesh file. Nothing in it is shared with another upstream.
 pub(crate) struct RegisteredUpstream {
@@ -22,7 +19,7 @@ pub(crate) struct RegisteredUpstream {
     target: Arc<dyn Upstream>,
     list_limits: ListLimits,
     list_timeout: Duration,
-    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 /// Why an upstream cannot be set up.
@@ -42,7 +39,7 @@ pub(crate) fn build(
     settings: &Settings,
 ) -> Result<RegisteredUpstream, SetupError> {
     let id: Arc<str> = id.into();
-    let catalog = Arc::new(Catalog::new(settings.list_ttl, PAUSE));
+    let catalog = Arc::new(Catalog::new(settings.list_ttl));
     let target: Arc<dyn Upstream> = match &config.endpoint {
         Endpoint::Process { command, env, cwd } => {
             let changed = Arc::clone(&catalog);
@@ -77,7 +74,7 @@ pub(crate) fn build(
             bytes: settings.limits.result,
         },
         list_timeout: settings.list_timeout,
-        tasks: TaskTracker::new(),
+        stop: CancellationToken::new(),
         id,
     })
 }
@@ -100,18 +97,24 @@ impl RegisteredUpstream {
 
     /// Fetches the list in the background, so that a reader who leaves does not stop it for the others.
     fn refresh(&self) {
-        let (catalog, target, id) = (Arc::clone(&self.catalog), Arc::clone(&self.target), Arc::clone(&self.id));
+        let (catalog, target, id) =
+            (Arc::clone(&self.catalog), Arc::clone(&self.target), Arc::clone(&self.id));
         let (limits, timeout) = (self.list_limits, self.list_timeout);
-        self.tasks.spawn(async move {
-            let fetched = tokio::time::timeout(timeout, fetch::tools(&*target, &id, limits)).await;
-            let fetched = fetched.unwrap_or_else(|_| {
-                Err(UpstreamError::unavailable("its list of tools did not arrive in time"))
-            });
-            match &fetched {
-                Ok(fetched) => tracing::debug!(upstream = &*id, tools = fetched.tools.iter().count(), "listed"),
-                Err(error) => tracing::warn!(upstream = &*id, %error, "tools cannot be listed"),
-            }
-            catalog.settle(fetched);
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            let fetch = async || {
+                let fetched = tokio::time::timeout(timeout, fetch::tools(&*target, &id, limits)).await;
+                let late = || UpstreamError::unavailable("its list of tools did not arrive in time");
+                let fetched = fetched.unwrap_or_else(|_| Err(late()));
+                match &fetched {
+                    Ok(fetched) => {
+                        tracing::debug!(upstream = &*id, tools = fetched.tools.iter().count(), "listed");
+                    }
+                    Err(error) => tracing::warn!(upstream = &*id, %error, "tools cannot be listed"),
+                }
+                fetched
+            };
+            stop.run_until_cancelled(catalog.refresh(fetch)).await
         });
     }
 
@@ -122,7 +125,7 @@ impl RegisteredUpstream {
 
     /// Ends it.
     pub(crate) async fn shutdown(&self, grace: Duration) {
+        self.stop.cancel();
         self.target.shutdown(grace).await;
-        self.tasks.close();
     }
 }

@@ -13,7 +13,8 @@ pub(crate) struct RequestId(Box<str>);
 impl RequestId {
     fn parse(json: &str) -> Option<Self> {
         let is_string = json.starts_with('"');
-        let is_integer = !json.is_empty() && json.strip_prefix('-').unwrap_or(json).bytes().all(|b| b.is_ascii_digit());
+        let is_integer =
+            !json.is_empty() && json.strip_prefix('-').unwrap_or(json).bytes().all(|b| b.is_ascii_digit());
         (is_string || is_integer).then(|| Self(json.into()))
     }
 }
@@ -50,7 +51,10 @@ pub(crate) fn decode(body: &[u8], max_depth: usize) -> Result<Message<'_>, Undec
         return Err(Rejection::InvalidRequest(format!("JSON nested deeper than {max_depth}")).into());
     }
     if text.trim_start().starts_with('[') {
-        return Err(Rejection::InvalidRequest("batches are not supported: send one message per request".into()).into());
+        return Err(Rejection::InvalidRequest(
+            "batches are not supported: send one message per request".into(),
+        )
+        .into());
     }
     let mut envelope = RawObject::parse(text).map_err(|error| {
         if error.is_data() {
@@ -61,13 +65,15 @@ pub(crate) fn decode(body: &[u8], max_depth: usize) -> Result<Message<'_>, Undec
     })?;
     let raw_id = envelope.take("id");
     let id = raw_id.as_deref().and_then(RequestId::parse);
-    let invalid = |why: &str| Undecodable { id: id.clone(), rejection: Rejection::InvalidRequest(why.to_owned()) };
+    let invalid =
+        |why: &str| Undecodable { id: id.clone(), rejection: Rejection::InvalidRequest(why.to_owned()) };
 
     if envelope.get("jsonrpc") != Some("\"2.0\"") {
         return Err(invalid("`jsonrpc` must be \"2.0\""));
     }
     let Some(method) = envelope.take("method") else {
-        let answers = raw_id.is_some() && (envelope.get("result").is_some() || envelope.get("error").is_some());
+        let answers =
+            raw_id.is_some() && (envelope.get("result").is_some() || envelope.get("error").is_some());
         return if answers { Ok(Message::Response) } else { Err(invalid("`method` is missing")) };
     };
     let method = match method {
@@ -115,7 +121,12 @@ pub(crate) fn raw_error(id: Option<&RequestId>, error: &[u8]) -> Bytes {
 }
 
 /// A message with an error of ours.
-pub(crate) fn error(id: Option<&RequestId>, code: i32, message: &str, data: Option<&serde_json::Value>) -> Bytes {
+pub(crate) fn error(
+    id: Option<&RequestId>,
+    code: i32,
+    message: &str,
+    data: Option<&serde_json::Value>,
+) -> Bytes {
     let mut object = format!(r#"{{"code":{code},"message":"#).into_bytes();
     write_string(&mut object, message);
     if let Some(data) = data {
@@ -137,9 +148,13 @@ mod tests {
 
     #[test]
     fn a_request_keeps_the_text_of_its_id() {
-        let body = br#"{"jsonrpc":"2.0","id":12345678901234567890,"method":"tools\/call","params":{"name":"a"}}"#;
+        let body =
+            br#"{"jsonrpc":"2.0","id":12345678901234567890,"method":"tools\/call","params":{"name":"a"}}"#;
         let Message::Request { id, method, params } = decode(body, 8).unwrap() else { panic!() };
-        assert_eq!((&*id.0, &*method, params.get("name")), ("12345678901234567890", "tools/call", Some("\"a\"")));
+        assert_eq!(
+            (&*id.0, &*method, params.get("name")),
+            ("12345678901234567890", "tools/call", Some("\"a\""))
+        );
         assert_eq!(result(&id, b"{}"), r#"{"jsonrpc":"2.0","id":12345678901234567890,"result":{}}"#);
     }
 
@@ -154,8 +169,14 @@ mod tests {
         assert_eq!(refused(br#"{"jsonrpc":"1.0","id":7,"method":"ping"}"#), (seven.clone(), -32600));
         assert_eq!(refused(br#"{"jsonrpc":"2.0","id":7}"#), (seven.clone(), -32600));
         assert_eq!(refused(br#"{"jsonrpc":"2.0","id":7,"method":1}"#), (seven.clone(), -32600));
-        assert_eq!(refused(br#"{"jsonrpc":"2.0","id":7,"method":"m","params":[1]}"#), (seven.clone(), -32602));
-        assert_eq!(refused(br#"{"jsonrpc":"2.0","id":7,"method":"m","params":{"a":1,"a":2}}"#), (seven, -32602));
+        assert_eq!(
+            refused(br#"{"jsonrpc":"2.0","id":7,"method":"m","params":[1]}"#),
+            (seven.clone(), -32602)
+        );
+        assert_eq!(
+            refused(br#"{"jsonrpc":"2.0","id":7,"method":"m","params":{"a":1,"a":2}}"#),
+            (seven, -32602)
+        );
         assert_eq!(refused(br#"{"jsonrpc":"2.0","id":null,"method":"m"}"#), (None, -32600));
         assert_eq!(refused(br#"{"jsonrpc":"2.0","id":1.5,"method":"m"}"#), (None, -32600));
         assert_eq!(refused(br#"{"jsonrpc":"2.0","id":7,"id":8,"method":"m"}"#), (None, -32600));

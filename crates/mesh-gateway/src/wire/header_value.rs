@@ -21,10 +21,10 @@ pub(crate) fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
 
 /// The header value that stands for `text`.
 pub(crate) fn encode(text: &str) -> Cow<'_, str> {
-    let plain = text.bytes().all(|b| (0x20..0x7f).contains(&b))
-        && !text.starts_with(' ')
-        && !text.ends_with(' ')
-        && !(text.starts_with(START) && text.ends_with(END));
+    let printable = text.bytes().all(|b| (0x20..0x7f).contains(&b));
+    let padded = text.starts_with(' ') || text.ends_with(' ');
+    let looks_encoded = text.starts_with(START) && text.ends_with(END);
+    let plain = printable && !padded && !looks_encoded;
     if plain { Cow::Borrowed(text) } else { Cow::Owned(format!("{START}{}{END}", STANDARD.encode(text))) }
 }
 

@@ -151,10 +151,7 @@ mod tests {
         let mut object = RawObject::parse(json).unwrap();
         object.set("name", "\"b\"");
         assert_eq!(object.take("n").as_deref(), Some("1.0e5"));
-        assert_eq!(
-            object.to_text(),
-            r#"{"big":123456789012345678901234567890,"a":{"x" : null},"name":"b"}"#
-        );
+        assert_eq!(object.to_text(), r#"{"big":123456789012345678901234567890,"a":{"x" : null},"name":"b"}"#);
     }
 
     #[test]

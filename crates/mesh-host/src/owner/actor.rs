@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) const MAILBOX: usize = 256;
 /// How long an owner without an attempt stays after its last ask.
 const REST_AFTER: Duration = Duration::from_secs(5);
-/// How long to wait before an attempt whose events could not be recorded is given up again.
+/// How long to wait before a task whose events could not be recorded is tried again.
 const HEAL_AFTER: Duration = Duration::from_secs(1);
 
 /// Where to send asks to.
@@ -50,6 +50,11 @@ pub(crate) enum Ask {
         attempt: u32,
         /// What.
         report: Report,
+    },
+    /// The task's time is up.
+    TimeOut {
+        /// How long it might take.
+        limit: Duration,
     },
     /// A worker is gone.
     Lost {
@@ -94,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) policy: Policy,
+    /// Longest time from a task's creation to its end (`tasks.timeout`).
+    pub(crate) timeout: Option<Duration>,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) metrics: AgentMetrics,
 }
@@ -135,16 +142,10 @@ impl Actor {
     pub(super) async fn live(mut self, mut asks: mpsc::Receiver<Ask>, retire: impl FnOnce()) {
         let mut inbox = Vec::with_capacity(16);
         loop {
-            let next = asks.recv_many(&mut inbox, MAILBOX);
-            let got = if self.may_rest() {
-                if self.record.control.phase == Phase::Ended && asks_are_empty(&self.waiters) {
-                    // Ended, and everybody has been told: leave at once unless more is waiting already.
-                    tokio::time::timeout(Duration::ZERO, next).await.unwrap_or(0)
-                } else {
-                    tokio::time::timeout(REST_AFTER, next).await.unwrap_or(0)
-                }
-            } else {
-                next.await
+            let next = self.next(&mut asks, &mut inbox);
+            let got = match self.rests_after() {
+                Some(pause) => tokio::time::timeout(pause, next).await.unwrap_or(0),
+                None => next.await,
             };
             if got == 0 {
                 break;
@@ -158,8 +159,31 @@ impl Actor {
         }
     }
 
-    fn may_rest(&self) -> bool {
-        matches!(self.record.control.phase, Phase::Ended | Phase::Waiting(None)) && self.waiters.is_empty()
+    /// Waits for asks, or for the end of the task's time.
+    async fn next(&self, asks: &mut mpsc::Receiver<Ask>, inbox: &mut Vec<Ask>) -> usize {
+        let Some(limit) = self.shared.timeout.filter(|_| self.record.control.phase != Phase::Ended) else {
+            return asks.recv_many(inbox, MAILBOX).await;
+        };
+        let spent = self.shared.clock.now().seconds_since(self.record.control.created);
+        let left = limit.saturating_sub(Duration::from_secs_f64(spent));
+        match tokio::time::timeout(left, asks.recv_many(inbox, MAILBOX)).await {
+            Ok(got) => got,
+            Err(_) => {
+                inbox.push(Ask::TimeOut { limit });
+                1
+            }
+        }
+    }
+
+    /// How long to wait for more asks; without bound while there is something to wait for.
+    fn rests_after(&self) -> Option<Duration> {
+        match self.record.control.phase {
+            _ if !self.waiters.is_empty() => None,
+            // Everybody has been told: leave at once, unless more is waiting already.
+            Phase::Ended => Some(Duration::ZERO),
+            Phase::Waiting(None) if self.shared.timeout.is_none() => Some(REST_AFTER),
+            _ => None,
+        }
     }
 
     async fn step(&mut self, inbox: &mut Vec<Ask>) {
@@ -185,7 +209,10 @@ impl Actor {
     fn take(&mut self, ask: Ask, batch: &mut Batch) {
         match ask {
             Ask::Snapshot(reply) => batch.replies.push(reply),
-            Ask::Settled(reply) => self.waiters.push(reply),
+            Ask::Settled(reply) => {
+                self.waiters.retain(|waiter| !waiter.is_closed());
+                self.waiters.push(reply);
+            }
             Ask::Command { command, reply } => match self.apply(command, batch) {
                 Ok(()) => batch.replies.push(reply),
                 Err(rejected) => drop(reply.send(Err(rejected.into()))),
@@ -194,6 +221,12 @@ impl Actor {
                 Ok(()) => batch.start = Some((run, slot)),
                 Err(rejected) => tracing::debug!(task = %self.key.task, %rejected, "not started"),
             },
+            Ask::TimeOut { limit } => {
+                let limit = format!("{limit:?} (tasks.timeout)");
+                if let Err(rejected) = self.apply(Command::TimeOut { limit }, batch) {
+                    tracing::debug!(task = %self.key.task, %rejected, "time is up for a task that is over");
+                }
+            }
             Ask::Report { attempt, report } => self.take_report(attempt, report, batch),
             Ask::Lost { attempt, reason } => {
                 tracing::warn!(
@@ -349,21 +382,20 @@ impl Actor {
                 tracing::error!(task = %self.key.task, %error, "the task could not be read back");
             }
         }
-        let Some(attempt) = self.record.control.phase.attempt() else {
-            if self.record.control.phase == Phase::Queued {
-                self.carry_out_one(Effect::Enqueue);
-            }
-            return;
-        };
-        if let Some(run) = &self.run {
+        let phase = self.record.control.phase;
+        if let (Some(run), Some(attempt)) = (&self.run, phase.attempt()) {
             run.stop(&self.key.task, attempt);
         }
-        let address = self.address.clone();
+        let (address, key, dispatcher) =
+            (self.address.clone(), self.key.clone(), Arc::clone(&self.shared.dispatcher));
         tokio::spawn(async move {
             tokio::time::sleep(HEAL_AFTER).await;
-            if let Some(address) = address.upgrade() {
+            let Some(address) = address.upgrade() else { return };
+            if let Some(attempt) = phase.attempt() {
                 let reason = "its events could not be recorded".to_owned();
                 let _ = address.send(Ask::Lost { attempt, reason }).await;
+            } else if phase == Phase::Queued {
+                dispatcher.enqueue(key, address);
             }
         });
     }
@@ -383,10 +415,6 @@ impl Actor {
     fn snapshot(&self) -> Snapshot {
         Snapshot { task: self.record.task.clone(), seq: self.record.seq }
     }
-}
-
-fn asks_are_empty<T>(waiters: &[T]) -> bool {
-    waiters.is_empty()
 }
 
 /// An event as the log keeps it.

@@ -7,6 +7,8 @@
 mod actor;
 mod load;
 mod registry;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use actor::{Ask, OwnerError, OwnerHandle, Shared as OwnersParts};
 pub(crate) use registry::{Created, Owners};

@@ -98,7 +98,12 @@ impl Owners {
             }
             Ok(_) => Ok(()),
             Err(effects) => {
-                if !effects.is_empty() {
+                if effects.is_empty() {
+                    // Waits for its client: it needs an owner only to see its time run out.
+                    if self.shared.timeout.is_some() {
+                        self.spawn(record, None);
+                    }
+                } else {
                     let owner = self.spawn(record, Some(self.shared.dispatcher.activate()));
                     self.shared.dispatcher.enqueue(key.clone(), owner);
                 }
@@ -110,6 +115,12 @@ impl Owners {
     /// How many tasks have an owner now.
     pub(crate) fn len(&self) -> usize {
         self.map.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The owner of a task, woken up if need be.
+    #[cfg(test)]
+    pub(super) async fn owner(&self, key: &TaskKey) -> Result<OwnerHandle, OwnerError> {
+        self.find_or_wake(key).await
     }
 
     fn find(&self, key: &TaskKey) -> Option<OwnerHandle> {

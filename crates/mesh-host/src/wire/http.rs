@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
 use mesh_core::model::Task;
 use mesh_core::trace::{Span, SpanKind};
@@ -31,7 +31,26 @@ pub(crate) fn router(host: Arc<Host>) -> Router {
     Router::new()
         .route("/", post(rpc))
         .route("/.well-known/agent-card.json", get(agent_card))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(wrong_method)
         .with_state(host)
+}
+
+async fn no_such_path() -> Response<Body> {
+    let message = "no such path; A2A is POST / (JSON-RPC), the card is GET /.well-known/agent-card.json";
+    respond(StatusCode::NOT_FOUND, status_body(404, "NOT_FOUND", message))
+}
+
+async fn wrong_method() -> Response<Body> {
+    let message =
+        "this path takes another method: POST / is JSON-RPC, GET /.well-known/agent-card.json is the card";
+    respond(StatusCode::METHOD_NOT_ALLOWED, status_body(405, "UNIMPLEMENTED", message))
+}
+
+/// `google.rpc.Status` as JSON (section 11.6): for answers outside of JSON-RPC.
+fn status_body(code: u16, status: &str, message: &str) -> Bytes {
+    let body = json!({ "error": { "code": code, "status": status, "message": message } });
+    Bytes::from(body.to_string())
 }
 
 async fn agent_card(State(host): State<Arc<Host>>, headers: HeaderMap) -> Response<Body> {
@@ -63,7 +82,7 @@ enum Answer {
     Stream(Subscription),
 }
 
-async fn rpc(State(host): State<Arc<Host>>, headers: HeaderMap, body: Body) -> Response<Body> {
+async fn rpc(State(host): State<Arc<Host>>, uri: Uri, headers: HeaderMap, body: Body) -> Response<Body> {
     let start = host.clock.now();
     let body = match read_body(&host, &headers, body).await {
         Ok(body) => body,
@@ -78,7 +97,7 @@ async fn rpc(State(host): State<Arc<Host>>, headers: HeaderMap, body: Body) -> R
     };
     let incoming = text(&headers, "traceparent").and_then(TraceContext::parse);
     let trace = incoming.map_or_else(TraceContext::root, |parent| parent.child());
-    let outcome = match check_version(&headers, &request.method) {
+    let outcome = match check_version(asked_version(&uri, &headers), &request.method) {
         Ok(()) => operate(&host, &headers, &request, trace).await,
         Err(error) => Err(error),
     };
@@ -138,10 +157,16 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// The version that a request names, in its header or else as a query parameter (section 3.6.1).
+fn asked_version<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
+    let pairs = || uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let in_query = || pairs().find(|(name, _)| name.eq_ignore_ascii_case(VERSION)).map(|(_, value)| value);
+    text(headers, VERSION).or_else(in_query).unwrap_or_default().trim()
+}
+
 /// Section 3.6: an absent version means 0.3, which this host will speak later. The names of 1.0's methods are its own, so a
 /// request without the header that uses one can only mean 1.0.
-fn check_version(headers: &HeaderMap, method: &str) -> Result<(), A2aError> {
-    let asked = text(headers, VERSION).unwrap_or_default().trim();
+fn check_version(asked: &str, method: &str) -> Result<(), A2aError> {
     let mut numbers = asked.split('.');
     let supported = match (numbers.next(), numbers.next()) {
         (Some(""), None) => !method.contains('/'),

@@ -111,7 +111,7 @@ struct Table {
 }
 
 impl Run {
-    pub(super) fn new(outbox: mpsc::Sender<Bytes>, max_parked: usize, grace: Duration) -> Arc<Self> {
+    pub(crate) fn new(outbox: mpsc::Sender<Bytes>, max_parked: usize, grace: Duration) -> Arc<Self> {
         let (table, replace) = (Mutex::default(), CancellationToken::new());
         Arc::new(Self { outbox, table, max_parked, grace, replace })
     }
@@ -218,7 +218,7 @@ impl Run {
     }
 
     /// The attempt is over: its place is free. `false` if it was over before.
-    pub(super) fn finish(&self, task: &TaskId, number: u32) -> bool {
+    pub(crate) fn finish(&self, task: &TaskId, number: u32) -> bool {
         let mut table = self.table();
         if table.attempts.get(task).is_none_or(|a| a.number != number) {
             return false;

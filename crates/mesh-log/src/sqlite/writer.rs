@@ -47,6 +47,7 @@ pub(super) struct Writer<'c> {
     damaged: Option<String>,
     /// Pages in the write-ahead log at which it is tried again to begin it anew.
     restart_at: i64,
+    checkpoint_fails: bool,
 }
 
 impl<'c> Writer<'c> {
@@ -67,6 +68,7 @@ impl<'c> Writer<'c> {
             batch: options.batch.max(1),
             damaged: None,
             restart_at: RESTART_PAGES,
+            checkpoint_fails: false,
         })
     }
 
@@ -79,10 +81,14 @@ impl<'c> Writer<'c> {
                 continue;
             }
             self.write(job, self.batch);
-            if let Err(error) = self.checkpoint() {
-                // Nothing is lost: the pages stay in the write-ahead log, and the next batch tries again.
+            let copied = self.checkpoint();
+            // Nothing is lost: the pages stay in the write-ahead log, and the next batch tries again. Said once.
+            if let Err(error) = &copied
+                && !self.checkpoint_fails
+            {
                 tracing::warn!(store = %self.path.display(), %error, "checkpoint failed");
             }
+            self.checkpoint_fails = copied.is_err();
         }
     }
 

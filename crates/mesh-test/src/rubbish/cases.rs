@@ -300,6 +300,12 @@ impl Cases {
             "/agents/%ff/tasks",
             "/search",
             "/console/../../etc/passwd",
+            "/console",
+            "/metrics",
+            "/healthz?x=%",
+            "/readyz",
+            "/api/tasks?limit=banana",
+            "/api/%ff",
             "/v1/message:send",
             "/?a=b&a=c&&&==",
         ]);

@@ -62,7 +62,7 @@ impl Report {
         };
         *self.by_status.entry(status).or_default() += 1;
         if let Err(why) = verdict {
-            let request = String::from_utf8_lossy(&case.wire).chars().take(600).collect();
+            let request = String::from_utf8_lossy(&case.wire).chars().take(300).collect();
             self.violations.push(Violation { number: case.number, case: case.name, why, request });
         }
     }
@@ -98,7 +98,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} requests, {} violations; answers:", self.count, self.violations.len())?;
         self.by_status.iter().try_for_each(|(status, count)| write!(f, " {status}={count}"))?;
-        for violation in self.violations.iter().take(20) {
+        for violation in self.violations.iter().take(10) {
             let Violation { number, case, why, request } = violation;
             write!(f, "\ncase {number} ({case}): {why}\n  sent: {request:?}")?;
         }

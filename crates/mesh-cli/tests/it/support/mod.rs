@@ -3,5 +3,5 @@
 mod run;
 mod server;
 
-pub(crate) use run::{Command, Run, agentmesh};
+pub(crate) use run::{Run, agentmesh};
 pub(crate) use server::{Call, Frame, Reply, Server, error, event, frames, result, status, task, text_chunk};

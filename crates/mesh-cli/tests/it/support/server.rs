@@ -174,12 +174,20 @@ fn reply(call: &Call, reply: Reply) -> Response<Body> {
         Reply::Stream(frames) => {
             let hangs = frames.iter().any(|frame| matches!(frame, Frame::Hang));
             let id = call.id.to_string();
-            let frames = frames.into_iter().filter_map(move |frame| match frame {
-                Frame::Text(text) => Some(Ok(text.replace("\"ID\"", &id))),
-                Frame::Cut => Some(Err("cut")),
-                Frame::Hang => None,
+            let frames = futures_util::stream::iter(frames).filter_map(move |frame| {
+                let id = id.clone();
+                async move {
+                    match frame {
+                        Frame::Text(text) => Some(Ok(text.replace("\"ID\"", &id))),
+                        Frame::Cut => {
+                            // Waiting once lets what came before leave.
+                            tokio::task::yield_now().await;
+                            Some(Err("cut"))
+                        }
+                        Frame::Hang => None,
+                    }
+                }
             });
-            let frames = futures_util::stream::iter(frames);
             let body = if hangs {
                 Body::from_stream(frames.chain(futures_util::stream::pending()))
             } else {

@@ -184,14 +184,18 @@ impl Exchange {
         if status.is_server_error() || status.is_redirection() || status == StatusCode::TOO_MANY_REQUESTS {
             return Err(UpstreamError::unavailable(format!("HTTP {status}")));
         }
-        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind =
+            response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.starts_with("text/event-stream") {
             return self.stream(session, response, id, notify).await.map(Some);
         }
         let is_json = kind.starts_with("application/json");
         let body = self.collect(response).await?;
+        if body.is_empty() {
+            return Ok(None);
+        }
         if !is_json {
-            return if status.is_success() && !body.is_empty() {
+            return if status.is_success() {
                 Err(UpstreamError::bad_answer("its answer is neither JSON nor an event stream"))
             } else {
                 Ok(None)
@@ -205,7 +209,9 @@ impl Exchange {
             (_, Some(error), _) => Ok(Some(Answer::Error(body.slice_ref(error.get().as_bytes())))),
             (true, None, Some(result)) => Ok(Some(Answer::Result(body.slice_ref(result.get().as_bytes())))),
             (false, None, Some(_)) => Err(UpstreamError::bad_answer("it answered another request")),
-            (_, None, None) if status.is_success() => Err(UpstreamError::bad_answer("neither result nor error")),
+            (_, None, None) if status.is_success() => {
+                Err(UpstreamError::bad_answer("neither result nor error"))
+            }
             (_, None, None) => Ok(None),
         }
     }
@@ -245,8 +251,9 @@ impl Exchange {
                 if data.is_empty() {
                     continue;
                 }
-                let message: Incoming<'_> = serde_json::from_slice(&data)
-                    .map_err(|error| UpstreamError::bad_answer(format!("an event is not a message: {error}")))?;
+                let message: Incoming<'_> = serde_json::from_slice(&data).map_err(|error| {
+                    UpstreamError::bad_answer(format!("an event is not a message: {error}"))
+                })?;
                 let raw = |value: &RawValue| data.slice_ref(value.get().as_bytes());
                 match (message.id, message.method.as_deref()) {
                     (None, Some(method)) => notified(notify, method, message.params, &data),

@@ -27,7 +27,9 @@ pub(super) async fn open(exchange: &Exchange, id: u64) -> Result<Session, Upstre
                 return Ok(modern);
             }
             Verdict::Foreign(versions) => {
-                return Err(UpstreamError::bad_answer(format!("it speaks only protocol versions {versions}")));
+                return Err(UpstreamError::bad_answer(format!(
+                    "it speaks only protocol versions {versions}"
+                )));
             }
             Verdict::Legacy => {}
         },
@@ -37,7 +39,8 @@ pub(super) async fn open(exchange: &Exchange, id: u64) -> Result<Session, Upstre
 }
 
 async fn initialize(exchange: &Exchange, id: u64) -> Result<Session, UpstreamError> {
-    let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{}}}"#, initialize_params());
+    let body =
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{}}}"#, initialize_params());
     let (answer, session_id) = exchange.initialize(id, body.into_bytes()).await?;
     let session = Session { revision: initialized(&answer)?, id: session_id };
     exchange.notify(&session, notification("notifications/initialized", "")).await?;

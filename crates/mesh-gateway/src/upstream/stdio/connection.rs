@@ -1,7 +1,7 @@
 //! The calls that one process has under way.
 
 use super::Changed;
-use super::lines::Line;
+use super::lines::{HEAD, Line};
 use crate::upstream::outgoing::{answer_to_server, cancelled};
 use crate::upstream::{Answer, Answered, Notify, Outgoing, Revision, UpstreamError};
 use bytes::Bytes;
@@ -119,12 +119,12 @@ impl Connection {
         let line = match line {
             Line::Whole(line) if line.iter().all(u8::is_ascii_whitespace) => return,
             Line::Whole(line) => line,
-            Line::TooLong(head) => return self.too_long(&head),
+            Line::TooLong(head) => {
+                return self.unreadable(&head, &UpstreamError::TooLarge { limit: self.max_line });
+            }
         };
         let Ok(message) = serde_json::from_slice::<Incoming<'_>>(&line) else {
-            let shown: String = String::from_utf8_lossy(&line).chars().take(200).collect();
-            tracing::warn!(upstream = &*self.upstream, line = shown, "not a message; ignored");
-            return;
+            return self.unreadable(&line, &UpstreamError::bad_answer("its answer is not a message"));
         };
         let raw = |value: &RawValue| line.slice_ref(value.get().as_bytes());
         match (message.id, message.method.as_deref()) {
@@ -177,19 +177,25 @@ impl Connection {
         }
     }
 
-    /// Fails the call that a line belongs to which was too long to read, if that can be told.
-    fn too_long(&self, head: &[u8]) {
-        let head = String::from_utf8_lossy(head);
-        let id = head.split_once("\"id\":").map(|(_, rest)| {
-            rest.trim_start().chars().take_while(char::is_ascii_digit).collect::<String>()
-        });
+    /// Fails the call that a line belongs to which cannot be read, as far as its beginning tells. Servers that write
+    /// other things than messages to their standard output are common; that is only logged.
+    fn unreadable(&self, line: &[u8], error: &UpstreamError) {
+        let head = String::from_utf8_lossy(&line[..line.len().min(HEAD)]);
+        let shown: String = head.chars().take(120).collect();
+        tracing::warn!(upstream = &*self.upstream, %error, line = shown, "a line cannot be read");
+        if !head.trim_start().starts_with('{') {
+            return;
+        }
+        let id: String = match head.split_once("\"id\":") {
+            Some((_, rest)) => rest.trim_start().chars().take_while(char::is_ascii_digit).collect(),
+            None => String::new(),
+        };
         let only = match &*self.lock() {
             Ok(pending) if pending.len() == 1 => pending.keys().next().map(u64::to_string),
             _ => None,
         };
-        tracing::warn!(upstream = &*self.upstream, limit = self.max_line, "a line was too long");
-        if let Some(id) = id.filter(|id| !id.is_empty()).or(only) {
-            self.settle(&id, Err(UpstreamError::TooLarge { limit: self.max_line }));
+        if let Some(id) = Some(id).filter(|id| !id.is_empty()).or(only) {
+            self.settle(&id, Err(error.clone()));
         }
     }
 
@@ -297,10 +303,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_is_too_long_fails_its_call() {
+    async fn a_line_that_cannot_be_read_fails_its_call() {
         let (connection, _sent) = connection();
         let (mut first, _second) = (connection.open(None).unwrap(), connection.open(None).unwrap());
-        connection.receive(Line::TooLong(Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"result":{"content"#)));
+        connection
+            .receive(Line::TooLong(Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"result":{"content"#)));
         assert!(matches!(first.answer().await, Err(UpstreamError::TooLarge { limit: 1000 })));
+        let (mut third, _fourth) = (connection.open(None).unwrap(), connection.open(None).unwrap());
+        connection.receive(Line::Whole(Bytes::from_static(
+            b"{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"x\":\"\xe4\"}}",
+        )));
+        assert!(matches!(third.answer().await, Err(UpstreamError::BadAnswer(_))));
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// How much of a line that is too long is kept, to find out whose it is.
-const HEAD: usize = 256;
+pub(super) const HEAD: usize = 256;
 
 /// A line without its end.
 #[derive(Debug, PartialEq, Eq)]

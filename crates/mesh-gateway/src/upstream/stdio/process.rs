@@ -12,8 +12,19 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// Variables of ours that a child gets; everything else only as configured, so that our secrets stay ours.
 const INHERITED: [&str; 13] = [
-    "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "SSL_CERT_FILE", "TERM", "TMPDIR",
-    "TZ", "USER",
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "SSL_CERT_FILE",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
 ];
 
 /// A running child and its group. Dropping it kills the group.
@@ -32,8 +43,9 @@ pub(super) struct Streams {
 impl Process {
     pub(super) fn start(spawn: &Spawn) -> std::io::Result<(Self, Streams)> {
         let mut words = spawn.launcher.iter().chain(&spawn.command);
-        let program =
-            words.next().ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidInput, "empty command"))?;
+        let program = words
+            .next()
+            .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidInput, "empty command"))?;
         let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         let mut command = Command::new(program);
         command

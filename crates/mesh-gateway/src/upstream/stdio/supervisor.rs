@@ -23,6 +23,8 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 const DISCOVER: Duration = Duration::from_secs(3);
 /// First and longest pause before the process is started again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+/// How long calls wait for the exit status of a process whose output ended, to be told the reason.
+const STATUS: Duration = Duration::from_millis(50);
 /// A process that lived this long starts with the shortest pause again.
 const STEADY: Duration = Duration::from_secs(20);
 /// Longest line of standard error that is logged.
@@ -81,7 +83,10 @@ impl Supervisor {
         let (mut process, streams) = match Process::start(&self.spawn) {
             Ok(started) => started,
             Err(error) => {
-                return UpstreamError::unavailable(format!("`{}` cannot be started: {error}", self.spawn.command[0]));
+                return UpstreamError::unavailable(format!(
+                    "`{}` cannot be started: {error}",
+                    self.spawn.command[0]
+                ));
             }
         };
         let Streams { stdin, stdout, stderr } = streams;
@@ -113,6 +118,12 @@ impl Supervisor {
                 },
             }
         };
+        // A process that has ended by itself says so at once, and its status is the better reason.
+        if !stop.is_cancelled()
+            && let Ok(Ok(status)) = timeout(STATUS, process.exited()).await
+        {
+            end = UpstreamError::unavailable(format!("its process ended ({status})"));
+        }
         connection.end(&end);
         closing.cancel();
         let grace = if self.stop.is_cancelled() {
@@ -120,12 +131,6 @@ impl Supervisor {
         } else {
             Duration::from_secs(1)
         };
-        // A process that has ended by itself says so at once, and its status is the better reason.
-        if let Ok(Ok(status)) = timeout(Duration::from_millis(200), process.exited()).await
-            && !self.stop.is_cancelled()
-        {
-            end = UpstreamError::unavailable(format!("its process ended ({status})"));
-        }
         if let Err(error) = process.end(grace).await {
             tracing::error!(upstream = &*self.spawn.upstream, %error, "its process cannot be ended");
         }
@@ -184,8 +189,11 @@ async fn conclude(connection: &Connection, answer: &Answer) -> Result<Revision, 
 
 async fn initialize(connection: &Connection) -> Result<Revision, UpstreamError> {
     let mut call = connection.open(None)?;
-    let message =
-        format!(r#"{{"jsonrpc":"2.0","id":{},"method":"initialize","params":{}}}"#, call.id, initialize_params());
+    let message = format!(
+        r#"{{"jsonrpc":"2.0","id":{},"method":"initialize","params":{}}}"#,
+        call.id,
+        initialize_params()
+    );
     connection.send(message.into_bytes()).await?;
     let revision = initialized(&call.answer().await?)?;
     connection.send(notification("notifications/initialized", "")).await?;
@@ -193,10 +201,7 @@ async fn initialize(connection: &Connection) -> Result<Revision, UpstreamError> 
 }
 
 /// Hands lines to the connection until there are no more.
-async fn read(
-    lines: &mut Lines<tokio::process::ChildStdout>,
-    connection: &Connection,
-) -> UpstreamError {
+async fn read(lines: &mut Lines<tokio::process::ChildStdout>, connection: &Connection) -> UpstreamError {
     loop {
         match lines.next().await {
             Ok(Some(line)) => connection.receive(line),

@@ -1,0 +1,11 @@
+//! The gateway as clients see it: over HTTP, with real child processes and real HTTP servers behind it.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which the exception for tests does not cover")]
+
+mod audit;
+mod directory;
+mod http_upstream;
+mod malformed;
+mod protocol;
+mod stdio;
+mod support;

@@ -1,0 +1,5 @@
+//! The binaries and servers of this crate, from the outside.
+
+mod model;
+mod servers;
+mod worker;

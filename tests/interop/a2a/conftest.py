@@ -1,0 +1,53 @@
+"""Fixtures of the A2A suite: one mesh with one scripted agent for each module, and clients of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+from a2a.client import Client, ClientConfig, create_client
+
+from mesh import Mesh, scripted_agent
+from wire import PATIENCE, Rpc
+
+
+@pytest.fixture(scope="module")
+def mesh(start_shared_mesh: Callable[..., Mesh]) -> Mesh:
+    return start_shared_mesh({"agents": {"scripted": scripted_agent(tasks={"concurrency": 64})}})
+
+
+@pytest.fixture
+async def rpc(mesh: Mesh) -> AsyncIterator[Rpc]:
+    """A client that is not the SDK's."""
+    async with Rpc(mesh.agents["scripted"]) as rpc:
+        yield rpc
+
+
+async def _official(mesh: Mesh, **config: Any) -> AsyncIterator[Client]:
+    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+        config = ClientConfig(httpx_client=http, **config)
+        async with await create_client(mesh.agents["scripted"], config) as client:
+            yield client
+
+
+@pytest.fixture
+async def client(mesh: Mesh) -> AsyncIterator[Client]:
+    """The official client, as it comes: it streams."""
+    async for client in _official(mesh):
+        yield client
+
+
+@pytest.fixture
+async def blocking_client(mesh: Mesh) -> AsyncIterator[Client]:
+    """The official client with SendMessage."""
+    async for client in _official(mesh, streaming=False):
+        yield client
+
+
+@pytest.fixture
+async def polling_client(mesh: Mesh) -> AsyncIterator[Client]:
+    """The official client with SendMessage and returnImmediately."""
+    async for client in _official(mesh, streaming=False, polling=True):
+        yield client
