@@ -1,3 +1,4 @@
+use crate::punctual::Punctual;
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
@@ -83,7 +84,8 @@ pub async fn serve(
         let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
             router.clone().oneshot(request.map(Body::new))
         });
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let stream = TokioIo::new(Punctual::new(stream, limits.header_timeout));
+        let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
         let connection = graceful.watch(connection);
         let open = Open::new(limits.gauge.clone());
         let cut = cut.clone();
@@ -157,6 +159,7 @@ impl Drop for Open {
 mod tests {
     use super::*;
     use axum::routing::get;
+    use tokio::io::AsyncWriteExt as _;
 
     #[tokio::test]
     async fn a_port_in_use_is_named_with_its_setting() {
@@ -164,6 +167,23 @@ mod tests {
         let error = bind(first.local_addr().unwrap(), "agents.sales.listen").await.unwrap_err();
         assert!(error.to_string().contains("agents.sales.listen"), "{error}");
         assert!(error.to_string().contains("in use"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_begin_to_speak_loses_its_place() {
+        let listener = bind("127.0.0.1:0".parse().unwrap(), "test").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let limits = Limits { connections: 2, header_timeout: Duration::from_millis(200), gauge: None };
+        let router = Router::new().route("/", get(|| async { "here" }));
+        let server = tokio::spawn(serve(listener, router, limits, shutdown.clone(), Duration::ZERO));
+        let _silent = TcpStream::connect(address).await.unwrap();
+        let mut halting = TcpStream::connect(address).await.unwrap();
+        halting.write_all(b"PRI * HTTP/2").await.unwrap();
+        let text = reqwest::get(format!("http://{address}/")).await.unwrap().text().await.unwrap();
+        assert_eq!(text, "here");
+        shutdown.cancel();
+        server.await.unwrap();
     }
 
     #[tokio::test]

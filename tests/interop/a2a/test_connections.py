@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from mesh import Mesh, resident_bytes, scripted_agent
-from wire import Rpc, chunks
+from wire import Rpc, chunks, user_message
 
 StartMesh = Callable[..., Mesh]
 THOUSAND = 1000
@@ -57,8 +57,9 @@ async def test_a_thousand_subscribers_of_one_task_get_every_event(
             {"jsonrpc": "2.0", "id": 1, "method": "SubscribeToTask", "params": {"id": waiting.task_id}}
         )
         request = (
-            f"POST / HTTP/1.1\r\nHost: mesh\r\nContent-Type: application/json\r\nA2A-Version: 1.0\r\n"
-            f"Last-Event-ID: {waiting.number}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
+            "POST / HTTP/1.1\r\nHost: mesh\r\nContent-Type: application/json\r\nA2A-Version: 1.0\r\n"
+            f"Last-Event-ID: {waiting.number}\r\nContent-Length: {len(body)}\r\n"
+            f"Connection: close\r\n\r\n{body}"
         )
         async with open_connections(url, THOUSAND) as connections:
             for _, writer in connections:
@@ -93,10 +94,7 @@ async def test_a_full_queue_is_said_clearly_and_passes(start_mesh: StartMesh, tm
             await running.until_waiting()
             async with rpc.send_streaming("bench", messageId="queued") as queued:
                 await queued.next()
-                error = await rpc.error(
-                    "SendMessage",
-                    {"message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "bench"}]}},
-                )
+                error = await rpc.error("SendMessage", user_message("bench"))
                 assert error["code"] == -32050
                 assert "busy" in error["message"]
                 # What is known already is not refused: it needs no new place.

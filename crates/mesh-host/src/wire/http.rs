@@ -79,7 +79,7 @@ fn respond(status: StatusCode, body: Bytes) -> Response<Body> {
 /// What an operation answers with.
 enum Answer {
     Json(Vec<u8>),
-    Stream(Subscription),
+    Stream(Box<Subscription>),
 }
 
 async fn rpc(State(host): State<Arc<Host>>, uri: Uri, headers: HeaderMap, body: Body) -> Response<Body> {
@@ -113,7 +113,7 @@ async fn rpc(State(host): State<Arc<Host>>, uri: Uri, headers: HeaderMap, body: 
     });
     match outcome {
         Ok(Answer::Json(result)) => respond(StatusCode::OK, envelope::result(&request.id, &result)),
-        Ok(Answer::Stream(subscription)) => stream(request.id.into_owned(), subscription),
+        Ok(Answer::Stream(subscription)) => stream(request.id.into_owned(), *subscription),
         Err(error) => {
             tracing::debug!(
                 agent = %host.settings.name, method = &*request.method, trace_id = trace.trace_id_hex(),
@@ -211,7 +211,10 @@ async fn operate(
         }
         "SendStreamingMessage" => {
             let (tenant, message, _) = send_params(request)?;
-            service.send_streaming(&caller(tenant), message).await.map(Answer::Stream)
+            service
+                .send_streaming(&caller(tenant), message)
+                .await
+                .map(|subscription| Answer::Stream(Box::new(subscription)))
         }
         "GetTask" => {
             let params: TaskParams = params::decode(request.params)?;
@@ -228,7 +231,10 @@ async fn operate(
         "SubscribeToTask" => {
             let params: TaskParams = params::decode(request.params)?;
             let after = last_event_id(headers)?;
-            service.subscribe(&caller(params.tenant), &params.id, after).await.map(Answer::Stream)
+            service
+                .subscribe(&caller(params.tenant), &params.id, after)
+                .await
+                .map(|subscription| Answer::Stream(Box::new(subscription)))
         }
         "CreateTaskPushNotificationConfig"
         | "GetTaskPushNotificationConfig"

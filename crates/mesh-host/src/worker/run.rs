@@ -107,6 +107,7 @@ pub(crate) struct Run {
 struct Table {
     attempts: HashMap<TaskId, AttemptState>,
     parked: usize,
+    finished: u64,
     closed: bool,
 }
 
@@ -128,6 +129,11 @@ impl Run {
     /// How many attempts are in the process, those that wait for their client included.
     pub(super) fn attempts(&self) -> usize {
         self.table().attempts.len()
+    }
+
+    /// Whether any attempt has ended in the process.
+    pub(super) fn has_finished_attempts(&self) -> bool {
+        self.table().finished > 0
     }
 
     /// How many attempts are at work.
@@ -224,6 +230,7 @@ impl Run {
             return false;
         }
         let gone = table.attempts.remove(task);
+        table.finished += 1;
         table.parked -= usize::from(gone.as_ref().is_some_and(|a| a.parked));
         if let Some(attempt) = gone {
             attempt.scope.over.cancel();

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 /// First and longest pause before a worker is started again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
-/// A process that was ready this long does not count as a failed start.
+/// A process that lived this long, or finished an attempt, does not count as a failed start.
 const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 /// How long the other attempts of a process that has to go may take.
 const RETIRE_AFTER: Duration = Duration::from_secs(30);
@@ -57,7 +57,9 @@ impl Supervisor {
             };
             match started_well {
                 Ok(ready) => {
+                    let run = Arc::clone(&ready.run);
                     let why = self.serve(ready).await;
+                    let useful = run.has_finished_attempts();
                     self.ready.send_replace(None);
                     if self.stop.is_cancelled() {
                         break;
@@ -65,7 +67,7 @@ impl Supervisor {
                     self.metrics.restarts.inc();
                     tracing::warn!(agent = %self.settings.name, why, "the worker is replaced");
                     self.problem.send_replace(Some(why));
-                    if started.elapsed() >= HEALTHY_AFTER {
+                    if useful || started.elapsed() >= HEALTHY_AFTER {
                         backoff = BACKOFF.0;
                     }
                 }
