@@ -23,6 +23,7 @@ pub(crate) struct Dispatcher {
     slots: Arc<Semaphore>,
     active: Arc<AtomicUsize>,
     admitted: usize,
+    ready: ReadyRun,
     metrics: AgentMetrics,
 }
 
@@ -41,8 +42,9 @@ impl Drop for Activity {
 
 impl Dispatcher {
     /// A queue for an agent that runs `concurrency` attempts at a time and lets `queue` tasks wait.
-    pub(crate) fn new(concurrency: usize, queue: usize, metrics: AgentMetrics) -> Self {
+    pub(crate) fn new(concurrency: usize, queue: usize, ready: ReadyRun, metrics: AgentMetrics) -> Self {
         Self {
+            ready,
             waiting: Mutex::default(),
             arrived: Notify::new(),
             slots: Arc::new(Semaphore::new(concurrency)),
@@ -71,6 +73,16 @@ impl Dispatcher {
         Activity { active: Arc::clone(&self.active), metrics: self.metrics.clone() }
     }
 
+    /// A place and a worker for a new task, if both are free and nobody waits for them.
+    pub(crate) fn try_start(&self) -> Option<(Arc<Run>, Slot)> {
+        if !self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            return None;
+        }
+        let slot = Slot::new(Arc::clone(&self.slots).try_acquire_owned().ok()?);
+        let run = self.ready.borrow().clone().filter(|run| !run.is_closed())?;
+        Some((run, slot))
+    }
+
     /// Puts a task at the end of the queue.
     pub(crate) fn enqueue(&self, key: TaskKey, owner: OwnerHandle) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,7 +100,8 @@ impl Dispatcher {
     }
 
     /// Hands tasks to the worker until `stop`.
-    pub(crate) async fn dispatch(&self, mut ready: ReadyRun, stop: CancellationToken) {
+    pub(crate) async fn dispatch(&self, stop: CancellationToken) {
+        let mut ready = self.ready.clone();
         loop {
             let next = async {
                 let slot = Slot::new(Arc::clone(&self.slots).acquire_owned().await.ok()?);

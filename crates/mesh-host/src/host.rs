@@ -83,7 +83,9 @@ impl Host {
         let (draining, closing, stop) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let tasks = &settings.agent.tasks;
-        let dispatcher = Arc::new(Dispatcher::new(tasks.concurrency, tasks.queue, metrics.clone()));
+        let (ready_tx, ready) = watch::channel(None);
+        let dispatcher =
+            Arc::new(Dispatcher::new(tasks.concurrency, tasks.queue, ready.clone(), metrics.clone()));
         let owners = Owners::new(OwnersParts {
             log: Arc::clone(&log),
             clock: Arc::clone(&clock),
@@ -100,7 +102,6 @@ impl Host {
             metrics.clone(),
             closing.clone(),
         );
-        let (ready_tx, ready) = watch::channel(None);
         let (problem_tx, problem) = watch::channel(Some("the worker is starting".to_owned()));
         let (declared_tx, declared) = watch::channel(DeclaredCard::default());
         let tracker = TaskTracker::new();
@@ -166,11 +167,8 @@ impl Host {
     pub async fn start(self: &Arc<Self>) -> Result<usize, HostError> {
         let resumed = self.recover().await?;
         self.tracker.spawn(Arc::clone(&self.supervisor).supervise());
-        let (host, ready) = (Arc::clone(self), self.ready.clone());
-        self.tracker.spawn(async move {
-            let draining = host.draining.clone();
-            host.service.dispatcher.dispatch(ready, draining).await;
-        });
+        let host = Arc::clone(self);
+        self.tracker.spawn(async move { host.service.dispatcher.dispatch(host.draining.clone()).await });
         Ok(resumed)
     }
 

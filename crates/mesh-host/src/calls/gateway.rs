@@ -152,12 +152,15 @@ impl Reply {
     }
 }
 
-/// What a JSON-RPC error code means to a worker. The server-defined ones are those of our own gateway and host.
+/// What a JSON-RPC error code means to a worker. Those from -31400 on are our gateway's (docs/gateway.md).
 fn error_code(code: i64) -> CallErrorCode {
     match code {
         -32602 | -32600 => CallErrorCode::Invalid,
         -32601 | -32001 => CallErrorCode::NotFound,
-        -32050 => CallErrorCode::Busy,
+        -32050 | -31429 => CallErrorCode::Busy,
+        -31403 => CallErrorCode::NotAllowed,
+        -31503 => CallErrorCode::Unavailable,
+        -31504 => CallErrorCode::Timeout,
         _ => CallErrorCode::Failed,
     }
 }

@@ -69,7 +69,8 @@ impl GatewayCalls {
         self.client
             .post(format!("{}/mcp/{upstream}", self.settings.gateway_url))
             .header(http::header::CONTENT_TYPE, "application/json")
-            .header(http::header::ACCEPT, "application/json, text/event-stream")
+            // Without event streams: nobody here would take the notifications of a call.
+            .header(http::header::ACCEPT, "application/json")
             .header("mcp-protocol-version", REVISION)
             .header("mcp-method", method)
             .header("agentmesh-agent", self.settings.name.as_str())

@@ -139,7 +139,15 @@ impl Actor {
     }
 
     /// Lives until the task has ended and nobody asks any more, or until it rests with its client.
-    pub(super) async fn live(mut self, mut asks: mpsc::Receiver<Ask>, retire: impl FnOnce()) {
+    pub(super) async fn live(
+        mut self,
+        mut asks: mpsc::Receiver<Ask>,
+        start: Option<(Arc<Run>, Slot)>,
+        retire: impl FnOnce(),
+    ) {
+        if let (Some((run, slot)), Phase::Running(attempt)) = (start, self.record.control.phase) {
+            self.begin(run, slot, attempt);
+        }
         let mut inbox = Vec::with_capacity(16);
         loop {
             let next = self.next(&mut asks, &mut inbox);

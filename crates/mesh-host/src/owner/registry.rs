@@ -1,9 +1,12 @@
 //! Finds the owner of a task, or makes one.
 
-use super::actor::{Actor, Ask, MAILBOX, OwnerError, OwnerHandle, Shared, Snapshot, creation};
+use super::actor::{
+    Actor, Ask, MAILBOX, OwnerError, OwnerHandle, Shared, Snapshot, creation, encode, head_of,
+};
 use super::load::load;
 use crate::dispatch::Activity;
-use mesh_core::lifecycle::{Command, NewTask, TaskRecord, create, recovery};
+use crate::worker::{Run, Slot};
+use mesh_core::lifecycle::{Command, Effect, NewTask, TaskRecord, apply, create, recovery};
 use mesh_core::{TaskId, TaskKey};
 use mesh_log::{AppendError, LogError};
 use std::collections::HashMap;
@@ -19,6 +22,7 @@ pub(crate) enum Created {
 }
 
 /// The owners of one agent's tasks.
+#[derive(Clone)]
 pub(crate) struct Owners {
     shared: Arc<Shared>,
     map: Arc<Mutex<HashMap<TaskKey, OwnerHandle>>>,
@@ -30,10 +34,31 @@ impl Owners {
     }
 
     /// Records a new task and gives it an owner. The task is on disk when this returns.
+    ///
+    /// It goes on when the caller goes away in the middle: a task that is on disk must not be without an owner.
     pub(crate) async fn create(&self, new: NewTask, activity: Activity) -> Result<Created, OwnerError> {
+        let owners = self.clone();
+        tokio::spawn(async move { owners.create_now(new, activity).await })
+            .await
+            .map_err(|_| OwnerError::Closed)?
+    }
+
+    /// If a worker is free, the task is created and started in one append, otherwise it is queued.
+    async fn create_now(&self, new: NewTask, activity: Activity) -> Result<Created, OwnerError> {
+        let Shared { log, clock, policy, dispatcher, .. } = &*self.shared;
         let message = new.message.message_id.clone();
-        let (record, event, effects) = create(&new, self.shared.clock.now());
-        match self.shared.log.append(creation(&record, &event, message)).await {
+        let now = clock.now();
+        let (mut record, event, effects) = create(&new, now);
+        let mut append = creation(&record, &event, message);
+        let start = dispatcher.try_start();
+        if start.is_some()
+            && let Ok(transition) = apply(&record, Command::StartAttempt, policy, now)
+        {
+            append.events.extend(transition.events.iter().map(|event| encode(event, &record.task)));
+            record.commit(transition);
+            append.head = head_of(&record);
+        }
+        match log.append(append).await {
             Ok(_) => {}
             Err(AppendError::Duplicate(task)) => return Ok(Created::Before(task)),
             Err(AppendError::Log(error)) => return Err(error.into()),
@@ -42,10 +67,11 @@ impl Owners {
             }
         }
         let (key, id) = (record.key(), record.task.id.clone());
-        let owner = self.spawn(record, Some(activity));
-        for effect in effects {
-            debug_assert_eq!(effect, mesh_core::lifecycle::Effect::Enqueue);
-            self.shared.dispatcher.enqueue(key.clone(), owner.clone());
+        let started = start.is_some();
+        let owner = self.spawn(record, Some(activity), start);
+        if !started {
+            debug_assert_eq!(effects, [Effect::Enqueue]);
+            dispatcher.enqueue(key, owner);
         }
         Ok(Created::New(id))
     }
@@ -93,7 +119,7 @@ impl Owners {
         let Some(record) = load(&*self.shared.log, key).await? else { return Err(OwnerError::NotFound) };
         match recovery(&record) {
             Ok(Command::AttemptLost { attempt, reason }) => {
-                let owner = self.spawn(record, None);
+                let owner = self.spawn(record, None, None);
                 owner.send(Ask::Lost { attempt, reason }).await.map_err(|_| OwnerError::Closed)
             }
             Ok(_) => Ok(()),
@@ -101,10 +127,10 @@ impl Owners {
                 if effects.is_empty() {
                     // Waits for its client: it needs an owner only to see its time run out.
                     if self.shared.timeout.is_some() {
-                        self.spawn(record, None);
+                        self.spawn(record, None, None);
                     }
                 } else {
-                    let owner = self.spawn(record, Some(self.shared.dispatcher.activate()));
+                    let owner = self.spawn(record, Some(self.shared.dispatcher.activate()), None);
                     self.shared.dispatcher.enqueue(key.clone(), owner);
                 }
                 Ok(())
@@ -132,11 +158,17 @@ impl Owners {
             return Ok(owner);
         }
         let record = load(&*self.shared.log, key).await?.ok_or(OwnerError::NotFound)?;
-        Ok(self.spawn(record, None))
+        Ok(self.spawn(record, None, None))
     }
 
-    /// Starts an owner, unless another was started meanwhile: then that one.
-    fn spawn(&self, record: TaskRecord, activity: Option<Activity>) -> OwnerHandle {
+    /// Starts an owner, unless another was started meanwhile: then that one. `start` is where its attempt, which is on
+    /// disk already, is to run.
+    fn spawn(
+        &self,
+        record: TaskRecord,
+        activity: Option<Activity>,
+        start: Option<(Arc<Run>, Slot)>,
+    ) -> OwnerHandle {
         let key = record.key();
         let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(owner) = map.get(&key).filter(|owner| !owner.is_closed()) {
@@ -155,7 +187,7 @@ impl Owners {
                 map.remove(&key);
             }
         };
-        tokio::spawn(actor.live(asks, retire));
+        tokio::spawn(actor.live(asks, start, retire));
         owner
     }
 }

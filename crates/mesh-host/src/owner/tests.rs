@@ -86,7 +86,10 @@ impl Bench {
         let log = Arc::new(Flaky { log: MemoryLog::new(), full: AtomicBool::new(false) });
         let metrics =
             HostMetrics::register(&mut prometheus_client::registry::Registry::default()).for_agent("sales");
-        let dispatcher = Arc::new(Dispatcher::new(concurrency, queue, metrics.clone()));
+        let (outbox, lines) = mpsc::channel(64);
+        let run = Run::new(outbox, 16, Duration::from_secs(1));
+        let (_, ready) = watch::channel(Some(Arc::clone(&run)));
+        let dispatcher = Arc::new(Dispatcher::new(concurrency, queue, ready, metrics.clone()));
         let owners = Owners::new(OwnersParts {
             log: Arc::clone(&log) as Arc<dyn EventLog>,
             clock: Arc::new(SystemClock),
@@ -95,11 +98,8 @@ impl Bench {
             dispatcher: Arc::clone(&dispatcher),
             metrics,
         });
-        let (outbox, lines) = mpsc::channel(64);
-        let run = Run::new(outbox, 16, Duration::from_secs(1));
-        let (_, ready) = watch::channel(Some(Arc::clone(&run)));
         let work = Arc::clone(&dispatcher);
-        tokio::spawn(async move { work.dispatch(ready, CancellationToken::new()).await });
+        tokio::spawn(async move { work.dispatch(CancellationToken::new()).await });
         Self { log, owners, dispatcher, lines, run }
     }
 
