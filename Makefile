@@ -58,9 +58,8 @@ format: ## Format everything
 	$(DEV)/ruff format sdk examples scripts tests benches
 
 .PHONY: chaos
-chaos: build ## Kill the store's writer 200 times and the whole mesh again and again
-	MESH_CHAOS_KILLS=200 $(CARGO) test --locked -p mesh-log --release -- --nocapture crash
-	MESH_CHAOS_KILLS=20 $(CARGO) test --locked -p mesh-cli -- --nocapture killed
+chaos: ## Kill the store's writer 200 times, and look for what it acknowledged
+	MESH_CHAOS_KILLS=200 $(CARGO) test --locked -p mesh-log --test log killed -- --nocapture
 
 .PHONY: bench
 bench: ## Measure in a release build, beside the official Python SDK; prints the tables of docs/benchmarks.md
