@@ -25,12 +25,9 @@ class HttpServer:
         self.start()
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(SERVER), self.era],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={"PORT": self.port},
-        )
+        command = [sys.executable, str(SERVER), self.era]
+        environment = {"PORT": self.port}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
         assert self.url, f"the {self.era} server did not start"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,14 +48,15 @@ class Exchange:
         params: dict[str, Any],
         revision: str = LEGACY,
         headers: dict[str, str] | None = None,
+        change: Callable[[bytes], bytes] = bytes,
     ) -> None:
+        """Sends it; `change` has the last word about the bytes of its body."""
         parts = urlsplit(url)
         assert parts.hostname is not None
         self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
-        body = encode(method, params, revision)
-        self.connection.request(
-            "POST", parts.path, body, headers_of(method, params, revision) | (headers or {})
-        )
+        body = change(encode(method, params, revision))
+        headers = headers_of(method, params, revision) | (headers or {})
+        self.connection.request("POST", parts.path, body, headers)
 
     def leave(self) -> None:
         """Closes the connection without waiting for the answer."""

@@ -37,7 +37,7 @@ pub(crate) async fn run(args: CallArgs, printer: &Printer) -> Outcome {
 }
 
 async fn call(args: &CallArgs, whole: Option<Value>, client: &mcp::Client) -> Outcome<Value> {
-    let tools = client.tools().await?;
+    let tools = client.tools().await?.tools;
     let Some(tool) = tools.iter().find(|tool| tool["name"].as_str() == Some(&args.tool)) else {
         let failure = Failure::not_found(format!("no tool `{}`", args.tool));
         let names = tools.iter().filter_map(|tool| tool["name"].as_str());

@@ -14,7 +14,10 @@ pub(crate) async fn run(args: ToolsArgs, printer: &Printer) -> Outcome {
     let client = mcp::connect(&args.mcp).await?;
     let listed = client.tools().await;
     client.close().await;
-    let mut tools = listed?;
+    let mcp::ToolList { mut tools, unavailable } = listed?;
+    if !unavailable.is_empty() {
+        printer.warn(&format!("these tool servers do not answer, so tools may be missing: {}", unavailable.join(", ")));
+    }
     if let Some(words) = &args.search {
         tools = mcp::ranked(tools, words);
     }

@@ -31,6 +31,18 @@ enum Response {
     Error { code: i64, message: String, status: StatusCode },
 }
 
+/// Where our gateway names the upstreams whose tools may be missing or old (docs/gateway.md).
+const UNAVAILABLE: &str = "agentmesh/unavailable";
+
+/// What a server lists.
+#[derive(Default)]
+pub(crate) struct ToolList {
+    /// The tools, as the server describes them.
+    pub(crate) tools: Vec<Value>,
+    /// Upstreams of our gateway that do not answer.
+    pub(crate) unavailable: Vec<String>,
+}
+
 /// A connection to an MCP server.
 pub(crate) struct Client {
     http: http::Client,
@@ -99,17 +111,19 @@ impl Client {
     }
 
     /// All tools, from all pages.
-    pub(crate) async fn tools(&self) -> Outcome<Vec<Value>> {
-        let mut tools = Vec::new();
+    pub(crate) async fn tools(&self) -> Outcome<ToolList> {
+        let mut list = ToolList::default();
         let mut cursor: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let params = cursor.as_ref().map_or_else(|| json!({}), |cursor| json!({ "cursor": cursor }));
             let mut page = self.ask("tools/list", params, http::QUICK).await?;
-            tools.extend(page["tools"].as_array_mut().map(std::mem::take).unwrap_or_default());
+            list.tools.extend(page["tools"].as_array_mut().map(std::mem::take).unwrap_or_default());
+            let down = page["_meta"][UNAVAILABLE].as_array().into_iter().flatten();
+            list.unavailable.extend(down.filter_map(|id| id.as_str().map(str::to_owned)));
             // An empty cursor is a cursor.
             let next = page["nextCursor"].as_str().map(str::to_owned);
             if next.is_none() {
-                return Ok(tools);
+                return Ok(list);
             }
             if next == cursor {
                 break;

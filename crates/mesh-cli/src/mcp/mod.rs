@@ -5,7 +5,7 @@ mod client;
 mod search;
 
 pub(crate) use arguments::{from_json, from_pairs};
-pub(crate) use client::Client;
+pub(crate) use client::{Client, ToolList};
 pub(crate) use search::ranked;
 
 use crate::cli::McpArgs;

@@ -27,7 +27,7 @@ def parts_text(parts: Any) -> str:
 
 
 def artifact_text(parts: Any) -> str:
-    """The text of an artifact. A streamed one has a part for each piece, so its parts follow on without a break."""
+    """The text of an artifact: a streamed one has a part for each piece, so parts follow without a break."""
     if not isinstance(parts, list):
         return ""
     return "".join(_part_text(part) for part in parts if isinstance(part, dict))

@@ -2,8 +2,8 @@
 
 usage: server.py stdio | legacy | modern
 
-`legacy` and `modern` serve Streamable HTTP on a free port, print its address, and know only the revisions with a
-handshake or only 2026-07-28. Standard input and output speak whatever the client speaks.
+`legacy` and `modern` serve Streamable HTTP on a free port, print its address, and know only the revisions
+with a handshake or only 2026-07-28. Standard input and output speak whatever the client speaks.
 """
 
 from __future__ import annotations
@@ -19,13 +19,10 @@ from typing import Any
 import anyio
 import uvicorn
 from mcp import MCPError
-from mcp.server import Server
+from mcp.server import CacheHint, Server
 from mcp.server.stdio import stdio_server
 
 MODERN = b"2026-07-28"
-# Beyond what a double holds, and in every place where somebody might parse and print again.
-BIG = 123456789012345678901234567890
-PRECISE = 0.1000000000000000055
 
 ANY_OBJECT = {"type": "object"}
 NUMBERS = {
@@ -44,7 +41,6 @@ TOOLS = [
     describe("echo"),
     describe("fail"),
     describe("meta"),
-    describe("odd", {"type": "object", "x-big": BIG}, **{"x-vendor": {"big": BIG, "precise": PRECISE}}),
     describe("process"),
     describe("progress"),
     describe("refuse"),
@@ -66,12 +62,7 @@ async def call(ctx: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]
         case "fail":
             return answer("it did not work", isError=True)
         case "meta":
-            said = {"meta": dict(ctx.meta or {}), "headers": dict(ctx.headers or {})}
-            return answer("", structuredContent=said)
-        case "odd":
-            odd = {"type": "text", "text": "odd", "x-part": {"big": BIG}}
-            fields = {"big": BIG, "precise": PRECISE, "one": 1.0, "none": None}
-            return {"content": [odd], "structuredContent": fields, "x-result": fields}
+            return answer("", structuredContent={"meta": dict(ctx.meta or {})})
         case "process":
             return answer(str(os.getpid()))
         case "progress":
@@ -79,11 +70,11 @@ async def call(ctx: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]
                 await ctx.session.report_progress(step, 3, f"step {step}")
             return answer("done")
         case "refuse":
-            raise MCPError(-31234, "not today", {"until": "tomorrow", "big": BIG})
+            raise MCPError(-31234, "not today", {"until": "tomorrow", "big": 10**30})
         case "wait":
             # Says that it has begun, then waits for its end.
             Path(arguments["begun"]).touch()
-            while not Path(arguments["end"]).exists():
+            while not Path(arguments["end"]).exists():  # noqa: ASYNC110 - another process makes it
                 await anyio.sleep(0.01)
             return answer("waited")
     raise MCPError(-32602, f"unknown tool: {name}")
@@ -99,7 +90,13 @@ def build() -> Server[Any]:
     async def call_tool(ctx: Any, params: Any) -> Any:
         return of_revision(ctx, await call(ctx, params.name, params.arguments or {}))
 
-    return Server("interop", version="1.0.0", on_list_tools=list_tools, on_call_tool=call_tool)
+    return Server(
+        "interop",
+        version="1.0.0",
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+        cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="public")},
+    )
 
 
 Asgi = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
