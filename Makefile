@@ -38,6 +38,8 @@ test-interop: build
 	$(ENV) a2a tools dev
 	.envs/a2a/bin/python -m pytest -q tests/interop/a2a
 	.envs/tools/bin/python -m pytest -q tests/interop/mcp
+	$(ENV) crewai langgraph
+	.envs/tools/bin/python -m pytest -q tests/interop/sales
 
 .PHONY: lint
 lint: ## Check formatting, lints, spelling, licences

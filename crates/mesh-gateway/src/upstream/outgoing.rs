@@ -80,8 +80,12 @@ impl<'a> Outgoing<'a> {
     pub(crate) fn encode(&self, id: u64, revision: &Revision) -> Vec<u8> {
         let id_text = id.to_string();
         let trace = string(&self.trace.to_string());
+        let state = self.tracestate.as_ref().and_then(|state| state.to_str().ok()).map(string);
         let mut meta = self.meta.clone();
         meta.set(meta::TRACEPARENT, &*trace);
+        if let Some(state) = &state {
+            meta.set(meta::TRACESTATE, &**state);
+        }
         if self.notify.as_ref().is_some_and(|notify| notify.token.is_some()) {
             meta.set(meta::PROGRESS_TOKEN, &*id_text);
         }

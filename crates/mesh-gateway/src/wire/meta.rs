@@ -11,6 +11,7 @@ pub(crate) const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 pub(crate) const PROGRESS_TOKEN: &str = "progressToken";
 pub(crate) const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACESTATE: &str = "tracestate";
 
 /// The `_meta` of a request, taken apart.
 #[derive(Clone, Debug, Default)]
