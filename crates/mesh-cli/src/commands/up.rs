@@ -3,7 +3,7 @@
 use crate::cli::UpArgs;
 use crate::exit::{ExitStatus, Failure, Outcome};
 use crate::output::{Ink, Printer};
-use crate::run::RunningMesh;
+use crate::run::{RunningMesh, raise_limit};
 use crate::telemetry::Telemetry;
 use mesh_config::{LoadOptions, Mesh};
 use serde_json::json;
@@ -23,6 +23,8 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Outcome {
         Failure::silent(ExitStatus::InvalidConfig)
     })?;
     let telemetry = Telemetry::start(&mesh.telemetry)?;
+    let files = raise_limit();
+    tracing::debug!(files, connections = mesh.limits.connections, "limit on open files");
     let mut signals = Signals::new()?;
     let running = RunningMesh::start(&mut mesh, args.ephemeral, telemetry.tracer()).await?;
     if args.insecure {

@@ -2,8 +2,10 @@
 //!
 //! [`store`] opens what is kept, [`listen`] opens every port before anything starts, [`mesh`] is the parts together.
 
+mod files;
 mod listen;
 mod mesh;
 mod store;
 
+pub(crate) use files::raise_limit;
 pub(crate) use mesh::RunningMesh;

@@ -1,6 +1,7 @@
 """An MCP server (2026-07-28, Streamable HTTP) without an SDK: it answers with exact bytes.
 
-Prints its address, and shows in its results what it was sent. The SDK's servers leave out of their results what they do not know; this one does not.
+Prints its address, and shows in its results what it was sent. The SDK's servers leave out of their results
+what they do not know; this one does not.
 """
 
 from __future__ import annotations
