@@ -17,10 +17,13 @@ StartMesh = Callable[..., Mesh]
 def _start_meshes(new_directory: Callable[[], Path]) -> Iterator[StartMesh]:
     meshes: list[Mesh] = []
 
-    def start(config: dict[str, Any], *arguments: str) -> Mesh:
+    def start(config: dict[str, Any], *arguments: str, ready: bool = True) -> Mesh:
         mesh = Mesh(new_directory(), config, *arguments)
         meshes.append(mesh)
-        return mesh.start()
+        mesh.begin()
+        if ready:
+            mesh.next_line("ready")
+        return mesh
 
     yield start
     try:

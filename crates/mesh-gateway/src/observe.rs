@@ -113,6 +113,12 @@ impl<'a> Observed<'a> {
         });
     }
 
+    /// The upstream is known, but not which of its tools was meant.
+    pub(crate) fn upstream(&mut self, id: &str) {
+        self.upstream = Some(id.into());
+        self.note(|record| record.upstream = Some(id.to_owned()));
+    }
+
     pub(crate) fn decided(&mut self, decision: &Decision) {
         if let Some(audit) = &mut self.audit {
             audit.decided(decision);

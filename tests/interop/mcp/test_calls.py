@@ -1,4 +1,4 @@
-"""What happens around a call: time-outs, upstreams that die, clients that leave, and the audit of all of it."""
+"""What happens around a call: time-outs, upstreams that die, clients that leave, and its audit."""
 
 from __future__ import annotations
 
@@ -239,12 +239,20 @@ def test_an_agent_may_call_only_what_it_was_granted(mesh: Mesh, tool: str) -> No
     assert len(records(mesh, outcome="ok")) == before
 
 
-def test_an_agent_whose_upstream_is_down_still_starts(start_mesh: StartMesh) -> None:
-    agent = scripted_agent(tools=["absent/*"])
-    tools = {"absent": {"url": "http://127.0.0.1:1/mcp"}}
-    mesh = start_mesh({"tools": tools, "agents": {"worker": agent}})
-    task = a2a_send(mesh, "call absent/add {}")
-    assert task["status"]["state"] == "TASK_STATE_FAILED"
+def test_an_agent_is_not_ready_before_its_upstream_and_says_why(
+    start_mesh: StartMesh, start_http_server: Callable[[str], Any]
+) -> None:
+    server = start_http_server("modern")
+    server.stop()
+    agent = scripted_agent(tools=["late/*"])
+    mesh = start_mesh({"tools": {"late": {"url": server.url}}, "agents": {"worker": agent}}, ready=False)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{mesh.admin}/readyz")
+    assert caught.value.code == 503
+    assert b"worker" in caught.value.read()
+    server.start()
+    mesh.next_line("ready")
+    assert a2a_send(mesh, 'call late/add {"a": 1, "b": 2}')["status"]["state"] == "TASK_STATE_COMPLETED"
 
 
 def test_the_gateway_lists_the_agents_and_their_cards(mesh: Mesh) -> None:

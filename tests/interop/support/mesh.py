@@ -123,6 +123,12 @@ class Mesh:
 
     def start(self) -> Mesh:
         """Starts it and returns when it is ready."""
+        self.begin()
+        self.next_line("ready")
+        return self
+
+    def begin(self) -> None:
+        """Starts it and returns when it listens."""
         command = [binary("agentmesh"), "up", "-o", "json", "-f", str(self.file), *self.arguments]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AGENTMESH")}
         self.lines = queue.Queue()
@@ -141,8 +147,6 @@ class Mesh:
         started = self.next_line("started")
         self.gateway, self.admin = started["gateway"], started["admin"]
         self.agents, self.resumed = started["agents"], started["resumedTasks"]
-        self.next_line("ready")
-        return self
 
     @staticmethod
     def _read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:

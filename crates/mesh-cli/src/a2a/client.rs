@@ -48,7 +48,7 @@ impl From<Error> for Failure {
             if error.is(ErrorKind::TaskNotFound) { ExitStatus::NotFound } else { ExitStatus::Failed };
         let failure = Self::new(status, error.to_string());
         if error.is(ErrorKind::Busy) {
-            return failure.hint("the agent has too many tasks waiting: try again later");
+            return failure.hint("try again later");
         }
         if error.is(ErrorKind::VersionNotSupported) {
             return failure.hint("agentmesh speaks A2A 1.0");

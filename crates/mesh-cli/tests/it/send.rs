@@ -195,7 +195,7 @@ async fn protocol_errors_are_shown() {
     for (code, message, exit, hint) in [
         (-32602, "message.parts: is empty", 1, ""),
         (-32001, "no task `t-9`", 4, ""),
-        (-32050, "the queue is full", 1, "hint: the agent has too many tasks waiting: try again later\n"),
+        (-32050, "the queue is full", 1, "hint: try again later\n"),
     ] {
         let server = Server::start(move |_| error(code, message)).await;
         let expected = format!("exit: {exit}\n--- stdout\n--- stderr\nerror: {message}\n{hint}");

@@ -78,6 +78,9 @@ pub(super) async fn call_tool(
             Ok(reply)
         }
         Err(rejection) => {
+            if let Rejection::Upstream { upstream, .. } = &rejection {
+                observed.upstream(upstream);
+            }
             observed.close(rejection.outcome(), Some(rejection.kind()));
             Err(rejection)
         }

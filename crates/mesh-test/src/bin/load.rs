@@ -35,7 +35,8 @@ enum Kind {
         #[arg(long)]
         tool: String,
         /// Its arguments, a JSON object
-        #[arg(long, default_value = "{}")]
+        // Named, because clap would take the text for a JSON string.
+        #[arg(long, default_value = "{}", value_parser = |text: &str| serde_json::from_str::<serde_json::Value>(text))]
         args: serde_json::Value,
         /// Text that the JSON of every result must contain
         #[arg(long)]

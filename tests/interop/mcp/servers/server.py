@@ -130,7 +130,10 @@ async def serve_stdio() -> None:
 
 
 def serve_http(era: str) -> None:
-    listener = socket.create_server(("127.0.0.1", int(os.environ.get("PORT", "0"))))
+    # Named TCP, or asyncio would not switch Nagle's delay off on what it accepts.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", int(os.environ.get("PORT", "0"))))
     config = uvicorn.Config(only(build().streamable_http_app(), era), log_level="error")
     sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp\n")
     sys.stdout.flush()
