@@ -309,9 +309,8 @@ def mcp_table(groups: list[list[Cell]]) -> str:
         for cell in cells:
             p50 = cell.median("latency_ms", "p50")
             added = "" if cell is direct else number(p50 - direct.median("latency_ms", "p50"))
-            share = (
-                "" if cell is direct else f"{cell.median('calls_per_s') / direct.median('calls_per_s'):.0%}"
-            )
+            rate = cell.median("calls_per_s")
+            share = "" if cell is direct else f"{rate / direct.median('calls_per_s'):.0%}"
             row = [f"{cell.connections}: {cell.server}", number(rate), number(p50)]
             row += [number(cell.median("latency_ms", "p99")), added]
             row += [f"{cell.median('process', 'cpu_ms_per_call'):.3f}"]
@@ -364,9 +363,8 @@ def main() -> None:
     parser.add_argument("--only", choices=["a2a", "mcp", "start"], help="a part of it")
     parser.add_argument("--update-docs", action="store_true", help="write the tables to docs/benchmarks.md")
     options = parser.parse_args()
-    missing = [
-        path for path in (BIN / "agentmesh", BIN / "load", A2A_PYTHON, MCP_PYTHON) if not path.exists()
-    ]
+    needed = (BIN / "agentmesh", BIN / "load", A2A_PYTHON, MCP_PYTHON)
+    missing = [path for path in needed if not path.exists()]
     if missing:
         sys.exit(f"bench: {missing[0].relative_to(ROOT)} is not there; run `make bench`")
     if options.update_docs and options.only:

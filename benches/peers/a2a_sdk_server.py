@@ -58,6 +58,7 @@ async def main() -> None:
     # Named TCP, or asyncio would not switch Nagle's delay off on what it accepts.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
+    listener.listen(1024)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
     agent_card = card(url)
     handler = DefaultRequestHandler(Bench(), InMemoryTaskStore(), agent_card)

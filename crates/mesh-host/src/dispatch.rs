@@ -2,7 +2,7 @@
 
 use crate::metrics::AgentMetrics;
 use crate::owner::{Ask, OwnerHandle};
-use crate::worker::{Run, Slot};
+use crate::worker::Run;
 use mesh_core::TaskKey;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,11 +20,51 @@ pub(crate) type ReadyRun = watch::Receiver<Option<Arc<Run>>>;
 pub(crate) struct Dispatcher {
     waiting: Mutex<VecDeque<(TaskKey, OwnerHandle)>>,
     arrived: Notify,
-    slots: Arc<Semaphore>,
+    slots: Arc<Places>,
     active: Arc<AtomicUsize>,
     admitted: usize,
     ready: ReadyRun,
     metrics: AgentMetrics,
+}
+
+/// The agent's `concurrency` places.
+struct Places {
+    free: Semaphore,
+    /// Places taken beyond those that there are.
+    owed: Mutex<usize>,
+}
+
+/// One of the agent's places; given back when dropped.
+pub(crate) struct Slot(Arc<Places>);
+
+impl Places {
+    async fn take(self: &Arc<Self>) -> Option<Slot> {
+        self.free.acquire().await.ok()?.forget();
+        Some(Slot(Arc::clone(self)))
+    }
+
+    fn try_take(self: &Arc<Self>) -> Option<Slot> {
+        self.free.try_acquire().ok()?.forget();
+        Some(Slot(Arc::clone(self)))
+    }
+
+    fn take_or_owe(self: &Arc<Self>) -> Slot {
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.try_take().unwrap_or_else(|| {
+            *owed += 1;
+            Slot(Arc::clone(self))
+        })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut owed = self.0.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        match owed.checked_sub(1) {
+            Some(left) => *owed = left,
+            None => self.0.free.add_permits(1),
+        }
+    }
 }
 
 /// Counts a task as active, queued or running, for as long as it lives.
@@ -47,7 +87,7 @@ impl Dispatcher {
             ready,
             waiting: Mutex::default(),
             arrived: Notify::new(),
-            slots: Arc::new(Semaphore::new(concurrency)),
+            slots: Arc::new(Places { free: Semaphore::new(concurrency), owed: Mutex::new(0) }),
             active: Arc::default(),
             admitted: concurrency.saturating_add(queue),
             metrics,
@@ -78,9 +118,15 @@ impl Dispatcher {
         if !self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
             return None;
         }
-        let slot = Slot::new(Arc::clone(&self.slots).try_acquire_owned().ok()?);
+        let slot = self.slots.try_take()?;
         let run = self.ready.borrow().clone().filter(|run| !run.is_closed())?;
         Some((run, slot))
+    }
+
+    /// A place for an attempt that goes on with its client's answer: it has begun, and waits for nobody. When none is free,
+    /// the next one that is given back counts as this one's.
+    pub(crate) fn take_place(&self) -> Slot {
+        self.slots.take_or_owe()
     }
 
     /// Puts a task at the end of the queue.
@@ -104,7 +150,7 @@ impl Dispatcher {
         let mut ready = self.ready.clone();
         loop {
             let next = async {
-                let slot = Slot::new(Arc::clone(&self.slots).acquire_owned().await.ok()?);
+                let slot = self.slots.take().await?;
                 let owner = self.next().await;
                 let run = ready_run(&mut ready).await?;
                 Some((slot, owner, run))

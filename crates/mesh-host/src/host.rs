@@ -93,6 +93,7 @@ impl Host {
             timeout: settings.agent.tasks.timeout,
             dispatcher: Arc::clone(&dispatcher),
             metrics: metrics.clone(),
+            working: Arc::default(),
         });
         let calls: Arc<dyn Calls> =
             Arc::new(GatewayCalls::new(Arc::clone(&settings), tracer.clone(), Arc::clone(&clock))?);
@@ -181,7 +182,7 @@ impl Host {
             let Some(last) = heads.last() else { break };
             after = Some(last.key.clone());
             for head in heads {
-                match self.service.owners.resume(&head.key).await {
+                match self.service.owners.resume(&head).await {
                     Ok(()) => resumed += 1,
                     Err(OwnerError::Log(error)) => {
                         tracing::error!(task = %head.key, %error, "a task cannot be taken up again");
@@ -209,7 +210,7 @@ impl Host {
     pub async fn shutdown(&self, grace: Duration) {
         self.draining.cancel();
         let idle = async {
-            while self.ready.borrow().as_ref().is_some_and(|run| run.busy() > 0) {
+            while self.service.owners.working() > 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

@@ -1,18 +1,24 @@
 //! The operations of A2A 1.0 (section 3.1), whatever the binding.
 
 use crate::dispatch::Dispatcher;
-use crate::owner::{Ask, Created, OwnerError, Owners};
+use crate::owner::{Ask, Created, Detail, OwnerError, Owners};
 use crate::settings::HostSettings;
 use crate::subscribe::{EndsAt, SubscribeError, Subscribers, Subscription};
 
 use bytes::Bytes;
 use mesh_core::event::TaskEvent;
 use mesh_core::lifecycle::{Command, NewTask, Rejected};
-use mesh_core::model::{Message, Task, TaskState};
-use mesh_core::{A2aError, AgentName, ContextId, ErrorKind, Principal, Seq, TaskId, TaskKey, TraceContext};
-use mesh_log::{EventLog, ListQuery, LogError, PageCursor};
+use mesh_core::model::{Message, Part, Task, TaskState};
+use mesh_core::{
+    A2aError, AgentName, ContextId, ErrorKind, MessageId, Principal, Seq, TaskId, TaskKey, TraceContext,
+};
+use mesh_log::{EventLog, ListQuery, LogError, PageCursor, TaskHead};
 use mesh_policy::{Action, Authorizer, Resource};
+use serde_json::value::RawValue;
 use std::sync::Arc;
+
+/// Bytes after which a page of a listing ends early.
+const LISTING_BYTES: usize = 8 << 20;
 
 /// Everything the operations need.
 pub(crate) struct Service {
@@ -46,20 +52,23 @@ impl Service {
     }
 
     /// The task, if it is there for this caller: of its tenant, of this agent, and its own (H7).
-    async fn visible(&self, caller: &Caller, id: &TaskId, action: Action) -> Result<TaskKey, A2aError> {
-        let key = self.key(caller, id);
-        let head = self.log.head(&key).await.map_err(|error| log_error(&error))?;
-        let visible = head.is_some_and(|head| {
+    async fn visible(&self, caller: &Caller, id: &TaskId, action: Action) -> Result<TaskHead, A2aError> {
+        let head = self.log.head(&self.key(caller, id)).await.map_err(|error| log_error(&error))?;
+        head.filter(|head| {
             head.control.agent == *self.agent() && head.control.owner.id == caller.principal.id
-        });
-        if visible && self.may(caller, action) { Ok(key) } else { Err(A2aError::task_not_found(id.as_str())) }
+        })
+        .filter(|_| self.may(caller, action))
+        .ok_or_else(|| A2aError::task_not_found(id.as_str()))
     }
 
     /// SendMessage (3.1.1): the task as it is when it has ended or waits, or at once.
     pub(crate) async fn send(&self, caller: &Caller, message: Message, wait: bool) -> Result<Task, A2aError> {
         let key = self.accept(caller, message).await?.key;
-        let snapshot =
-            if wait { self.owners.ask(&key, Ask::Settled).await } else { self.owners.snapshot(&key).await };
+        let snapshot = if wait {
+            self.owners.ask(&key, Detail::Whole, Ask::Settled).await
+        } else {
+            self.owners.snapshot(&key, Detail::Whole).await
+        };
         snapshot.map(|snapshot| snapshot.task).map_err(|error| owner_error(&key, error))
     }
 
@@ -84,9 +93,8 @@ impl Service {
         id: &TaskId,
         after: Option<Seq>,
     ) -> Result<Subscription, A2aError> {
-        let key = self.visible(caller, id, Action::ReadTask).await?;
-        let head = self.log.head(&key).await.map_err(|error| log_error(&error))?;
-        let head = head.ok_or_else(|| A2aError::task_not_found(id.as_str()))?;
+        let head = self.visible(caller, id, Action::ReadTask).await?;
+        let key = head.key;
         let ended = head.state.is_terminal();
         match after {
             Some(after) if after > head.seq => Err(A2aError::invalid(
@@ -107,22 +115,31 @@ impl Service {
 
     /// GetTask (3.1.3).
     pub(crate) async fn get(&self, caller: &Caller, id: &TaskId) -> Result<Task, A2aError> {
-        let key = self.visible(caller, id, Action::ReadTask).await?;
-        self.owners.snapshot(&key).await.map(|s| s.task).map_err(|error| owner_error(&key, error))
-    }
-
-    /// CancelTask (3.1.5): the task is canceled when this returns; its worker stops in the background.
-    pub(crate) async fn cancel(&self, caller: &Caller, id: &TaskId) -> Result<Task, A2aError> {
-        let key = self.visible(caller, id, Action::CancelTask).await?;
+        let key = self.visible(caller, id, Action::ReadTask).await?.key;
         self.owners
-            .command(&key, Command::Cancel)
+            .snapshot(&key, Detail::Whole)
             .await
             .map(|s| s.task)
             .map_err(|error| owner_error(&key, error))
     }
 
-    /// ListTasks (3.1.4).
-    pub(crate) async fn list(&self, caller: &Caller, mut query: ListQuery) -> Result<Listing, A2aError> {
+    /// CancelTask (3.1.5): the task is canceled when this returns; its worker stops in the background.
+    pub(crate) async fn cancel(&self, caller: &Caller, id: &TaskId) -> Result<Task, A2aError> {
+        let key = self.visible(caller, id, Action::CancelTask).await?.key;
+        self.owners
+            .command(&key, Detail::Whole, Command::Cancel)
+            .await
+            .map(|s| s.task)
+            .map_err(|error| owner_error(&key, error))
+    }
+
+    /// ListTasks (3.1.4). A page ends early when its tasks are large: what one request holds in memory is bounded.
+    pub(crate) async fn list(
+        &self,
+        caller: &Caller,
+        mut query: ListQuery,
+        view: View,
+    ) -> Result<Listing, A2aError> {
         query.tenant = caller.principal.tenant.clone();
         query.owner = Some(caller.principal.id.clone());
         query.agent = Some(self.agent().clone());
@@ -130,15 +147,25 @@ impl Service {
             return Ok(Listing::default());
         }
         let page = self.log.list(query).await.map_err(|error| log_error(&error))?;
-        let mut tasks = Vec::with_capacity(page.heads.len());
+        let mut listing = Listing { tasks: Vec::new(), total: page.total, next: page.next };
+        let (mut bytes, mut last) = (0, None);
         for head in page.heads {
-            match self.owners.snapshot(&head.key).await {
-                Ok(snapshot) => tasks.push(snapshot.task),
-                Err(OwnerError::NotFound) => {}
-                Err(error) => return Err(owner_error(&head.key, error)),
+            if bytes > LISTING_BYTES {
+                listing.next = last;
+                break;
             }
+            last = Some(PageCursor::at(&head));
+            let mut task = match self.owners.snapshot(&head.key, view.detail).await {
+                Ok(snapshot) => snapshot.task,
+                Err(OwnerError::NotFound) => continue,
+                Err(error) => return Err(owner_error(&head.key, error)),
+            };
+            task.limit_history(view.history);
+            let task = serde_json::value::to_raw_value(&task).map_err(|_| A2aError::internal())?;
+            bytes += task.get().len();
+            listing.tasks.push(task);
         }
-        Ok(Listing { tasks, total: page.total, next: page.next.map(|cursor| encode_cursor(&cursor)) })
+        Ok(listing)
     }
 
     /// Records what the client says: a new task, or a message for one.
@@ -147,8 +174,8 @@ impl Service {
             return Err(A2aError::invalid("params.tenant", "this agent is not there for that tenant"));
         }
         if let Some(id) = message.task_id.clone() {
-            let key = self.visible(caller, &id, Action::SendMessage).await?;
-            let accepted = self.owners.command(&key, Command::Receive(message)).await;
+            let key = self.visible(caller, &id, Action::SendMessage).await?.key;
+            let accepted = self.owners.command(&key, Detail::NoArtifacts, Command::Receive(message)).await;
             return accepted
                 .map(|_| Accepted { key: key.clone(), new: false })
                 .map_err(|error| owner_error(&key, error));
@@ -158,7 +185,7 @@ impl Service {
         let before =
             self.log.created_by(&principal.tenant, &principal.id, self.agent(), &message.message_id).await;
         if let Some(task) = before.map_err(|error| log_error(&error))? {
-            return Ok(Accepted { key: self.key(caller, &task), new: false });
+            return self.repeated(self.key(caller, &task), &message.message_id, &message.parts).await;
         }
         if self.draining.is_cancelled() {
             return Err(A2aError::new(
@@ -176,6 +203,7 @@ impl Service {
             );
             return Err(A2aError::new(ErrorKind::Busy, message));
         };
+        let (message_id, parts) = (message.message_id.clone(), message.parts.clone());
         let new = NewTask {
             id: TaskId::generate(),
             context_id: message.context_id.clone().unwrap_or_else(ContextId::generate),
@@ -190,13 +218,24 @@ impl Service {
                 debug_assert_eq!(id, wanted.task);
                 Ok(Accepted { key: wanted, new: true })
             }
-            Ok(Created::Before(id)) => Ok(Accepted { key: self.key(caller, &id), new: false }),
+            Ok(Created::Before(id)) => self.repeated(self.key(caller, &id), &message_id, &parts).await,
             Err(error) => Err(owner_error(&wanted, error)),
         }
     }
 
+    /// A creating message came again: its task, unless it is another message under the same id.
+    async fn repeated(&self, key: TaskKey, id: &MessageId, parts: &[Part]) -> Result<Accepted, A2aError> {
+        let first = self.owners.snapshot(&key, Detail::NoArtifacts).await;
+        let task = first.map_err(|error| owner_error(&key, error))?.task;
+        if task.history.first().is_some_and(|first| first.parts != parts) {
+            return Err(rejection(&Rejected::MessageIdReused(id.clone())));
+        }
+        Ok(Accepted { key, new: false })
+    }
+
     async fn snapshot_then_tail(&self, key: &TaskKey, ends_at: EndsAt) -> Result<Subscription, A2aError> {
-        let snapshot = self.owners.snapshot(key).await.map_err(|error| owner_error(key, error))?;
+        let snapshot =
+            self.owners.snapshot(key, Detail::Whole).await.map_err(|error| owner_error(key, error))?;
         let (id, context) = (snapshot.task.id.clone(), snapshot.task.context_id.clone());
         let state = snapshot.task.status.state;
         let ended =
@@ -257,7 +296,7 @@ fn log_error(error: &LogError) -> A2aError {
 }
 
 /// A page token is `milliseconds.task-id`: it names a position, not a snapshot, and any replica can read it.
-fn encode_cursor(cursor: &PageCursor) -> String {
+pub(crate) fn encode_cursor(cursor: &PageCursor) -> String {
     format!("{}.{}", cursor.status_at.millis(), cursor.task)
 }
 
@@ -275,7 +314,13 @@ pub(crate) fn decode_cursor(token: &str) -> Result<PageCursor, A2aError> {
 /// One page of ListTasks.
 #[derive(Default)]
 pub(crate) struct Listing {
-    pub(crate) tasks: Vec<Task>,
+    pub(crate) tasks: Vec<Box<RawValue>>,
     pub(crate) total: u64,
-    pub(crate) next: Option<String>,
+    pub(crate) next: Option<PageCursor>,
+}
+
+/// What a listing shows of each task.
+pub(crate) struct View {
+    pub(crate) detail: Detail,
+    pub(crate) history: Option<usize>,
 }

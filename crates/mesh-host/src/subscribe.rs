@@ -45,17 +45,25 @@ impl Subscription {
             if self.ended {
                 return Ok(None);
             }
-            let events = self.log.read(&self.key, self.after, ReadLimit::default()).await?;
+            // Looked at before reading: what was recorded until the end is still sent.
+            let closing = self.closing.is_cancelled();
+            let mut events = self.log.read(&self.key, self.after, ReadLimit::default()).await?;
+            if let Some(at) = events.iter().position(|event| self.is_last(event)) {
+                events.truncate(at + 1);
+                self.ended = true;
+            }
             if let Some(last) = events.last() {
                 self.after = last.seq;
-                self.ended = self.is_last(last);
                 return Ok(Some(events));
+            }
+            if closing {
+                return Ok(None);
             }
             tokio::select! {
                 changed = self.tail.wait_for(|tail| *tail > self.after) => if changed.is_err() {
                     return Ok(None);
                 },
-                () = self.closing.cancelled() => return Ok(None),
+                () = self.closing.cancelled() => {}
             }
         }
     }

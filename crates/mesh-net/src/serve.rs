@@ -13,6 +13,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+/// How often an HTTP/2 client is asked whether it is still there; one that does not answer in as long is cut off.
+const PING_EVERY: Duration = Duration::from_secs(20);
+
 /// How many connections are open, told as it changes: `+1`, `-1`.
 pub type ConnectionGauge = Arc<dyn Fn(i64) + Send + Sync>;
 
@@ -79,7 +82,8 @@ pub async fn serve(
         let _ = stream.set_nodelay(true);
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
-        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
+        // Without the pings, a client that vanished or fell silent would keep its place for ever.
+        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256).keep_alive_interval(PING_EVERY);
         let router = router.clone();
         let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
             router.clone().oneshot(request.map(Body::new))

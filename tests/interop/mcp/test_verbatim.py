@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mcp_wire import LEGACY, MODERN, Exchange, call_tool
-from mesh import Mesh
+from mesh import Mesh, eventually
 
 SERVERS = Path(__file__).parent / "servers"
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -136,6 +136,10 @@ def test_the_headers_say_what_the_body_says_under_the_upstreams_own_name(door: t
     assert headers["mcp-name"] == "seen"
 
 
+def expect_audited(mesh: Mesh, trace: str) -> None:
+    eventually(lambda: [r for r in mesh.audit() if r["traceId"] == trace], what="a record of the trace")
+
+
 @pytest.mark.parametrize("place", ["header", "_meta"])
 @pytest.mark.parametrize("name", ["plain_seen", "stdio_meta"])
 def test_the_trace_goes_on_through_the_gateway(mesh: Mesh, place: str, name: str) -> None:
@@ -153,10 +157,10 @@ def test_the_trace_goes_on_through_the_gateway(mesh: Mesh, place: str, name: str
     assert meta["tracestate"] == "vendor=1"
     if name == "plain_seen":
         assert result["headers"]["traceparent"] == meta["traceparent"]
-    assert mesh.audit()[-1]["traceId"] == TRACE_ID
+    expect_audited(mesh, TRACE_ID)
 
 
 def test_without_a_trace_the_gateway_begins_one(mesh: Mesh) -> None:
     sent = seen(f"{mesh.gateway}/mcp", "plain_seen")
     trace = sent["headers"]["traceparent"].split("-")[1]
-    assert mesh.audit()[-1]["traceId"] == trace
+    expect_audited(mesh, trace)

@@ -16,7 +16,10 @@ pub(crate) async fn run(args: ToolsArgs, printer: &Printer) -> Outcome {
     client.close().await;
     let mcp::ToolList { mut tools, unavailable } = listed?;
     if !unavailable.is_empty() {
-        printer.warn(&format!("these tool servers do not answer, so tools may be missing: {}", unavailable.join(", ")));
+        printer.warn(&format!(
+            "these tool servers do not answer, so tools may be missing: {}",
+            unavailable.join(", ")
+        ));
     }
     if let Some(words) = &args.search {
         tools = mcp::ranked(tools, words);

@@ -44,7 +44,11 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Outcome {
         () = running.shutdown(DRAIN_GRACE) => {}
         () = signals.next() => {
             printer.note("stopping now");
-            running.shutdown(Duration::ZERO).await;
+            tokio::select! {
+                () = running.shutdown(Duration::ZERO) => {}
+                // What does not even stop now is left to the operating system.
+                () = signals.next() => {}
+            }
         }
     }
     telemetry.shutdown().await;

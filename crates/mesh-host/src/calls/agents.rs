@@ -1,6 +1,6 @@
 //! Other agents: found in the gateway's directory, asked over A2A 1.0 (JSON-RPC).
 
-use super::gateway::{CallSpan, GatewayCalls};
+use super::gateway::{CallSpan, GatewayCalls, Reply};
 use super::{CallError, CallErrorCode};
 use crate::card::EVENT_LOG_EXTENSION;
 use crate::worker::protocol::PeerEntry;
@@ -12,8 +12,8 @@ use std::time::Duration;
 
 /// How long the directory and an agent's card may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a message is sent again when its answer broke off, and the first pause before.
-const RESENDS: u32 = 6;
+/// How often a message is sent when its answer breaks off, and the first pause between.
+const RESENDS: u32 = 7;
 const RESEND_AFTER: Duration = Duration::from_millis(250);
 
 #[derive(Deserialize)]
@@ -116,39 +116,55 @@ impl GatewayCalls {
 
     async fn ask_peer(&self, call: &CallSpan<'_>, parts: Vec<Part>) -> Result<Box<RawValue>, CallError> {
         let name = call.target;
-        let entry =
-            self.directory().await?.into_iter().find(|entry| entry.name == name).ok_or_else(|| {
-                CallError::new(CallErrorCode::NotFound, format!("agent {name} is not in the directory"))
-            })?;
-        let (interface, ours) = self.interface(&entry).await?;
         let mut message = Message::new(Role::User, parts);
         message.context_id = Some(call.scope.context.clone());
         message.reference_task_ids = vec![call.scope.task.clone()];
+        let mut pause = RESEND_AFTER;
+        for resend in 0..RESENDS {
+            let (error, safe) = match self.find_peer(name).await {
+                // Nothing was sent: a peer that is just being started again is looked up again.
+                Err(error) => (error, true),
+                Ok((interface, ours)) => match self.send_to_peer(call, &interface, &message).await {
+                    Ok(reply) => return reply.result(&format!("agent {name}")),
+                    // The message id makes it safe: our hosts take the same message once, and wait for its task again.
+                    Err(error) => (error, ours),
+                },
+            };
+            if error.code != CallErrorCode::Unavailable || !safe {
+                return Err(error);
+            }
+            tracing::info!(agent = name, task = %call.scope.task, resend, "asking again: {error}");
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Err(CallError::new(CallErrorCode::Unavailable, format!("agent {name} cannot be reached")))
+    }
+
+    async fn send_to_peer(
+        &self,
+        call: &CallSpan<'_>,
+        interface: &Interface,
+        message: &Message,
+    ) -> Result<Reply, CallError> {
         let mut params = json!({ "message": message });
         if let Some(tenant) = &interface.tenant {
             params["tenant"] = tenant.as_str().into();
         }
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": params });
-        let mut pause = RESEND_AFTER;
-        for resend in 0.. {
-            let request = self
-                .client
-                .post(&interface.url)
-                .header("a2a-version", "1.0")
-                .header("traceparent", call.context.to_string())
-                .json(&body);
-            let outcome = self.fetch(request, &format!("agent {name}")).await;
-            match outcome {
-                // The message id makes it safe: our hosts take the same message once, and wait for its task again.
-                Err(error) if error.code == CallErrorCode::Unavailable && ours && resend < RESENDS => {
-                    tracing::info!(agent = name, task = %call.scope.task, resend, "asking again: {error}");
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                }
-                outcome => return outcome?.result(&format!("agent {name}")),
-            }
-        }
-        Err(CallError::new(CallErrorCode::Unavailable, format!("agent {name} cannot be reached")))
+        let request = self
+            .client
+            .post(&interface.url)
+            .header("a2a-version", "1.0")
+            .header("traceparent", call.context.to_string())
+            .json(&json!({ "jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": params }));
+        self.fetch(request, &format!("agent {}", call.target)).await
+    }
+
+    async fn find_peer(&self, name: &str) -> Result<(Interface, bool), CallError> {
+        let entry =
+            self.directory().await?.into_iter().find(|entry| entry.name == name).ok_or_else(|| {
+                CallError::new(CallErrorCode::NotFound, format!("agent {name} is not in the directory"))
+            })?;
+        self.interface(&entry).await
     }
 
     /// Where the agent takes JSON-RPC, and whether it keeps our event log, so that a message may be sent again.

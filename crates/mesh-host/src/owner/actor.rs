@@ -1,98 +1,31 @@
 //! The actor.
 
-use super::load::load;
-use crate::dispatch::{Activity, Dispatcher};
+mod failure;
+
+use super::ask::{Ask, Detail, OwnerError, OwnerHandle, Reply};
+use super::rows::{encode, head_of, load};
+use crate::dispatch::{Activity, Dispatcher, Slot};
 use crate::metrics::AgentMetrics;
-use crate::worker::{Attempt, Run, Slot};
-use bytes::Bytes;
-use mesh_core::event::TaskEvent;
-use mesh_core::lifecycle::{Command, Effect, Phase, Policy, Rejected, Report, TaskRecord, Transition, apply};
-use mesh_core::model::Task;
-use mesh_core::{Clock, MessageId, Seq, TaskKey};
-use mesh_log::{Append, AppendError, EventLog, LogError, NewEvent, TaskHead};
+use crate::worker::{Attempt, Run};
+use mesh_core::lifecycle::{
+    Command, Control, Effect, Phase, Policy, Rejected, Report, TaskRecord, apply, recovery,
+};
+use mesh_core::{Clock, Seq, TaskKey};
+use mesh_log::{Append, AppendError, EventLog, LogError, NewEvent};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Asks that wait for one owner; a worker or client that is faster has to wait.
-pub(crate) const MAILBOX: usize = 256;
+pub(super) const MAILBOX: usize = 256;
 /// How long an owner without an attempt stays after its last ask.
 const REST_AFTER: Duration = Duration::from_secs(5);
 /// How long to wait before a task whose events could not be recorded is tried again.
 const HEAL_AFTER: Duration = Duration::from_secs(1);
-
-/// Where to send asks to.
-pub(crate) type OwnerHandle = mpsc::Sender<Ask>;
-
-/// What an owner can be asked.
-pub(crate) enum Ask {
-    /// A client's command; answered with the task as it is afterwards.
-    Command {
-        /// What.
-        command: Command,
-        /// Who wants to know.
-        reply: oneshot::Sender<Result<Snapshot, OwnerError>>,
-    },
-    /// The task as it is.
-    Snapshot(oneshot::Sender<Result<Snapshot, OwnerError>>),
-    /// The task, when it has ended or waits for its client.
-    Settled(oneshot::Sender<Result<Snapshot, OwnerError>>),
-    /// A worker takes the task on.
-    Start {
-        /// In which process.
-        run: Arc<Run>,
-        /// The place it takes.
-        slot: Slot,
-    },
-    /// A worker says something.
-    Report {
-        /// Fencing token.
-        attempt: u32,
-        /// What.
-        report: Report,
-    },
-    /// The task's time is up.
-    TimeOut {
-        /// How long it might take.
-        limit: Duration,
-    },
-    /// A worker is gone.
-    Lost {
-        /// Fencing token.
-        attempt: u32,
-        /// Why, safe to show.
-        reason: String,
-    },
-}
-
-/// A task as it was after event `seq`.
-pub(crate) struct Snapshot {
-    pub(crate) task: Task,
-    pub(crate) seq: Seq,
-}
-
-/// Why an ask was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OwnerError {
-    /// There is no such task.
-    #[error("no such task")]
-    NotFound,
-    /// The task does not allow it.
-    #[error(transparent)]
-    Rejected(#[from] Rejected),
-    /// The log failed.
-    #[error(transparent)]
-    Log(#[from] Arc<LogError>),
-    /// The host is shutting down.
-    #[error("the host is shutting down")]
-    Closed,
-}
-
-impl From<LogError> for OwnerError {
-    fn from(error: LogError) -> Self {
-        Self::Log(Arc::new(error))
-    }
-}
+/// How long to wait when the log has too much to write already.
+const OVERLOAD_PAUSE: Duration = Duration::from_millis(20);
 
 /// What every owner of an agent shares.
 pub(crate) struct Shared {
@@ -103,6 +36,16 @@ pub(crate) struct Shared {
     pub(crate) timeout: Option<Duration>,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) metrics: AgentMetrics,
+    /// Owners whose attempt is at work.
+    pub(crate) working: Arc<AtomicUsize>,
+}
+
+impl Shared {
+    /// What is left of a task's time, if there is a limit.
+    pub(super) fn time_left(&self, control: &Control) -> Option<Duration> {
+        let spent = Duration::from_secs_f64(self.clock.now().seconds_since(control.created));
+        self.timeout.map(|limit| limit.saturating_sub(spent))
+    }
 }
 
 /// An owner. See the module.
@@ -114,7 +57,17 @@ pub(super) struct Actor {
     address: mpsc::WeakSender<Ask>,
     run: Option<Arc<Run>>,
     activity: Option<Activity>,
-    waiters: Vec<oneshot::Sender<Result<Snapshot, OwnerError>>>,
+    /// Counted while an attempt is at work.
+    working: Option<Working>,
+    /// The task has a place in the dispatcher's queue.
+    queued: bool,
+    waiters: Vec<Reply>,
+    /// The attempt whose words were lost: whatever else it says must not be recorded without them.
+    broken: Option<u32>,
+    /// When to try again what the log refused.
+    heal_at: Option<Instant>,
+    /// The log is closed: nothing can be done any more.
+    over: bool,
 }
 
 /// What one batch of asks leads to.
@@ -122,76 +75,154 @@ pub(super) struct Actor {
 struct Batch {
     events: Vec<NewEvent>,
     effects: Vec<Effect>,
-    replies: Vec<oneshot::Sender<Result<Snapshot, OwnerError>>>,
+    replies: Vec<Reply>,
     start: Option<(Arc<Run>, Slot)>,
     changed: bool,
+    /// Something of an attempt is in it: its words, or that it is lost.
+    attempt: bool,
+    room: Vec<OwnedSemaphorePermit>,
+}
+
+/// What an owner does when nobody asks for a while.
+enum Idle {
+    Heal,
+    TimeOut(Duration),
+    Retire,
+}
+
+struct Working(Arc<AtomicUsize>);
+
+impl Working {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Actor {
+    /// The owner of a task that has just been created or read. A task in the queue takes its place there at once.
     pub(super) fn new(
         shared: Arc<Shared>,
         record: TaskRecord,
-        address: mpsc::WeakSender<Ask>,
+        owner: &OwnerHandle,
         activity: Option<Activity>,
     ) -> Self {
-        let key = record.key();
-        Self { shared, key, record, address, run: None, activity, waiters: Vec::new() }
+        let mut actor = Self {
+            key: record.key(),
+            shared,
+            record,
+            address: owner.downgrade(),
+            run: None,
+            activity,
+            working: None,
+            queued: false,
+            waiters: Vec::new(),
+            broken: None,
+            heal_at: None,
+            over: false,
+        };
+        actor.count();
+        if actor.record.control.phase == Phase::Queued {
+            actor.enqueue();
+        }
+        actor
     }
 
-    /// Lives until the task has ended and nobody asks any more, or until it rests with its client.
+    /// Reads the task and lives. A task that cannot be read, or is not there, is what all who ask are told.
+    pub(super) async fn wake(
+        shared: Arc<Shared>,
+        key: &TaskKey,
+        address: mpsc::WeakSender<Ask>,
+        mut asks: mpsc::Receiver<Ask>,
+    ) -> Option<Duration> {
+        let error = match load(&*shared.log, key, Detail::Whole).await {
+            Ok(Some(record)) => {
+                // The registry holds a sender for as long as this owner is entered.
+                let owner = address.upgrade()?;
+                let actor = Self::new(shared, record, &owner, None);
+                drop(owner);
+                return actor.live(asks, None).await;
+            }
+            Ok(None) => OwnerError::NotFound,
+            Err(error) => error.into(),
+        };
+        asks.close();
+        while let Some(ask) = asks.recv().await {
+            if let Ask::Command { reply, .. } | Ask::Snapshot(reply) | Ask::Settled(reply) = ask {
+                reply.refuse(error.clone());
+            }
+        }
+        None
+    }
+
+    /// Lives until the task has ended and nobody asks any more, or until it rests with its client. `start` is where its
+    /// attempt, which is on disk already, is to run; any other attempt that the record names has lost its worker.
+    /// Returns after which time the task needs an owner again, whoever asks.
     pub(super) async fn live(
         mut self,
         mut asks: mpsc::Receiver<Ask>,
         start: Option<(Arc<Run>, Slot)>,
-        retire: impl FnOnce(),
-    ) {
-        if let (Some((run, slot)), Phase::Running(attempt)) = (start, self.record.control.phase) {
-            self.begin(run, slot, attempt);
-        }
+    ) -> Option<Duration> {
         let mut inbox = Vec::with_capacity(16);
-        loop {
-            let next = self.next(&mut asks, &mut inbox);
-            let got = match self.rests_after() {
-                Some(pause) => tokio::time::timeout(pause, next).await.unwrap_or(0),
-                None => next.await,
-            };
-            if got == 0 {
-                break;
+        match (start, recovery(&self.record)) {
+            (Some((run, slot)), Ok(Command::AttemptLost { attempt, .. })) => self.begin(run, slot, attempt),
+            (None, Ok(Command::AttemptLost { attempt, reason })) => {
+                inbox.push(Ask::Lost { attempt, reason });
+                self.step(&mut inbox).await;
             }
+            _ => {}
+        }
+        while !self.over && self.next(&mut asks, &mut inbox).await {
             self.step(&mut inbox).await;
         }
-        retire();
-        asks.close();
-        while asks.recv_many(&mut inbox, MAILBOX).await > 0 {
-            self.step(&mut inbox).await;
-        }
+        self.left().filter(|_| !self.over)
     }
 
-    /// Waits for asks, or for the end of the task's time.
-    async fn next(&self, asks: &mut mpsc::Receiver<Ask>, inbox: &mut Vec<Ask>) -> usize {
-        let Some(limit) = self.shared.timeout.filter(|_| self.record.control.phase != Phase::Ended) else {
-            return asks.recv_many(inbox, MAILBOX).await;
-        };
-        let spent = self.shared.clock.now().seconds_since(self.record.control.created);
-        let left = limit.saturating_sub(Duration::from_secs_f64(spent));
-        match tokio::time::timeout(left, asks.recv_many(inbox, MAILBOX)).await {
-            Ok(got) => got,
-            Err(_) => {
+    /// Waits for asks, or for something to do without any. `false`: there is nothing to wait for.
+    async fn next(&mut self, asks: &mut mpsc::Receiver<Ask>, inbox: &mut Vec<Ask>) -> bool {
+        let more = asks.recv_many(inbox, MAILBOX);
+        let Some((pause, then)) = self.idle() else { return more.await > 0 };
+        match (timeout(pause, more).await, then) {
+            (Ok(got), _) => got > 0,
+            (Err(_), Idle::Heal) => {
+                self.heal(inbox);
+                true
+            }
+            (Err(_), Idle::TimeOut(limit)) => {
                 inbox.push(Ask::TimeOut { limit });
-                1
+                true
             }
+            (Err(_), Idle::Retire) => false,
         }
     }
 
-    /// How long to wait for more asks; without bound while there is something to wait for.
-    fn rests_after(&self) -> Option<Duration> {
-        match self.record.control.phase {
-            _ if !self.waiters.is_empty() => None,
+    /// What to do after how long without asks; nothing while there is something to wait for.
+    fn idle(&self) -> Option<(Duration, Idle)> {
+        if let Some(at) = self.heal_at {
+            return Some((at.saturating_duration_since(Instant::now()), Idle::Heal));
+        }
+        match (self.record.control.phase, self.shared.timeout) {
             // Everybody has been told: leave at once, unless more is waiting already.
-            Phase::Ended => Some(Duration::ZERO),
-            Phase::Waiting(None) if self.shared.timeout.is_none() => Some(REST_AFTER),
+            (Phase::Ended, _) => Some((Duration::ZERO, Idle::Retire)),
+            (Phase::Waiting(None), _) if self.waiters.is_empty() && self.left() > Some(REST_AFTER) => {
+                Some((REST_AFTER, Idle::Retire))
+            }
+            (Phase::Waiting(None), None) if self.waiters.is_empty() => Some((REST_AFTER, Idle::Retire)),
+            (_, Some(limit)) => Some((self.left().unwrap_or_default(), Idle::TimeOut(limit))),
             _ => None,
         }
+    }
+
+    /// What is left of the task's time, if it has a limit and has not ended.
+    fn left(&self) -> Option<Duration> {
+        let control = &self.record.control;
+        self.shared.time_left(control).filter(|_| control.phase != Phase::Ended)
     }
 
     async fn step(&mut self, inbox: &mut Vec<Ask>) {
@@ -201,60 +232,82 @@ impl Actor {
         for ask in inbox.drain(..) {
             self.take(ask, &mut batch);
         }
-        let outcome = if batch.changed { self.append(expected, &mut batch).await } else { Ok(()) };
+        let outcome = if batch.changed { self.append(expected, &batch.events).await } else { Ok(()) };
         match outcome {
             Ok(()) => {
                 self.carry_out(before, batch.effects, batch.start);
                 for reply in batch.replies {
-                    let _ = reply.send(Ok(self.snapshot()));
+                    reply.answer(&self.record.task, self.record.seq);
                 }
-                self.tell_waiters();
             }
-            Err(error) => self.recover_from(error, batch.replies).await,
+            Err(error) => self.recover_from(error, batch).await,
         }
+        self.tell_waiters();
     }
 
     fn take(&mut self, ask: Ask, batch: &mut Batch) {
         match ask {
             Ask::Snapshot(reply) => batch.replies.push(reply),
             Ask::Settled(reply) => {
-                self.waiters.retain(|waiter| !waiter.is_closed());
+                self.waiters.retain(|waiter| !waiter.is_unwanted());
                 self.waiters.push(reply);
             }
             Ask::Command { command, reply } => match self.apply(command, batch) {
                 Ok(()) => batch.replies.push(reply),
-                Err(rejected) => drop(reply.send(Err(rejected.into()))),
+                Err(rejected) => reply.refuse(rejected.into()),
             },
-            Ask::Start { run, slot } => match self.apply(Command::StartAttempt, batch) {
-                Ok(()) => batch.start = Some((run, slot)),
-                Err(rejected) => tracing::debug!(task = %self.key.task, %rejected, "not started"),
-            },
+            Ask::Start { run, slot } => {
+                // The dispatcher took it out of its queue.
+                self.queued = false;
+                match self.apply(Command::StartAttempt, batch) {
+                    Ok(()) => batch.start = Some((run, slot)),
+                    Err(rejected) => tracing::debug!(task = %self.key.task, %rejected, "not started"),
+                }
+            }
             Ask::TimeOut { limit } => {
                 let limit = format!("{limit:?} (tasks.timeout)");
                 if let Err(rejected) = self.apply(Command::TimeOut { limit }, batch) {
                     tracing::debug!(task = %self.key.task, %rejected, "time is up for a task that is over");
                 }
             }
-            Ask::Report { attempt, report } => self.take_report(attempt, report, batch),
-            Ask::Lost { attempt, reason } => {
-                tracing::warn!(
-                    tenant = %self.key.tenant, task = %self.key.task, context = %self.record.task.context_id,
-                    trace_id = %self.record.control.trace.trace_id_hex(), attempt, reason, "attempt lost"
-                );
-                if let Err(rejected) = self.apply(Command::AttemptLost { attempt, reason }, batch) {
-                    tracing::debug!(task = %self.key.task, %rejected, "loss of an attempt that is over");
-                }
+            Ask::Report { attempt, report, room } => {
+                batch.room.extend(room);
+                self.take_report(attempt, report, batch);
             }
+            Ask::Lost { attempt, reason } => self.take_loss(attempt, reason, batch),
         }
     }
 
     fn take_report(&mut self, attempt: u32, report: Report, batch: &mut Batch) {
-        if let Err(rejected) = self.apply(Command::Report { attempt, report }, batch) {
-            self.shared.metrics.fenced.inc();
-            tracing::warn!(
-                tenant = %self.key.tenant, task = %self.key.task, attempt, %rejected,
-                "a worker's line was refused"
-            );
+        if self.broken == Some(attempt) {
+            tracing::debug!(task = %self.key.task, attempt, "words of an attempt that lost some were refused");
+            return;
+        }
+        match self.apply(Command::Report { attempt, report }, batch) {
+            Ok(()) => batch.attempt = true,
+            Err(rejected) => {
+                self.shared.metrics.fenced.inc();
+                tracing::warn!(
+                    tenant = %self.key.tenant, task = %self.key.task, attempt, %rejected,
+                    "a worker's line was refused"
+                );
+            }
+        }
+    }
+
+    fn take_loss(&mut self, attempt: u32, reason: String, batch: &mut Batch) {
+        let shown = reason.clone();
+        match self.apply(Command::AttemptLost { attempt, reason }, batch) {
+            Ok(()) => {
+                batch.attempt = true;
+                tracing::warn!(
+                    tenant = %self.key.tenant, task = %self.key.task, context = %self.record.task.context_id,
+                    trace_id = %self.record.control.trace.trace_id_hex(), attempt, reason = shown, "attempt lost"
+                );
+            }
+            Err(rejected) => {
+                tracing::debug!(task = %self.key.task, %rejected, "loss of an attempt that is over");
+            }
         }
     }
 
@@ -263,44 +316,36 @@ impl Actor {
         let now = self.shared.clock.now();
         let transition = apply(&self.record, command, &self.shared.policy, now)?;
         batch.changed |= !transition.events.is_empty() || transition.control != self.record.control;
-        self.encode(&transition, batch);
+        let task = &self.record.task;
+        batch.events.extend(transition.events.iter().map(|event| encode(event, task)));
+        batch.effects.extend(transition.effects.iter().cloned());
         self.record.commit(transition);
         Ok(())
     }
 
-    fn encode(&self, transition: &Transition, batch: &mut Batch) {
-        let task = &self.record.task;
-        batch.events.extend(transition.events.iter().map(|event| encode(event, task)));
-        batch.effects.extend(transition.effects.iter().cloned());
-    }
-
-    async fn append(&self, expected: Seq, batch: &mut Batch) -> Result<(), AppendError> {
-        let append = Append {
-            expected_seq: expected,
-            events: std::mem::take(&mut batch.events),
-            head: head_of(&self.record),
-            creates: None,
-        };
-        self.shared.log.append(append).await.map(|_| ())
+    /// Waits while the log is overloaded: so the worker that says too much has to wait, too.
+    async fn append(&self, expected: Seq, events: &[NewEvent]) -> Result<(), AppendError> {
+        loop {
+            let (events, head) = (events.to_vec(), head_of(&self.record));
+            match self.shared.log.append(Append { expected_seq: expected, events, head, creates: None }).await
+            {
+                Err(AppendError::Log(LogError::Overloaded)) => sleep(OVERLOAD_PAUSE).await,
+                outcome => return outcome.map(|_| ()),
+            }
+        }
     }
 
     fn carry_out(&mut self, before: Phase, effects: Vec<Effect>, start: Option<(Arc<Run>, Slot)>) {
         let after = self.record.control.phase;
-        match after {
-            Phase::Queued | Phase::Running(_) if self.activity.is_none() => {
-                self.activity = Some(self.shared.dispatcher.activate());
-            }
-            Phase::Waiting(_) | Phase::Ended => self.activity = None,
-            _ => {}
-        }
+        self.count();
         for effect in effects {
             self.carry_out_one(effect);
         }
-        if let Some((run, slot)) = start {
-            if let Phase::Running(attempt) = after {
-                self.begin(run, slot, attempt);
-            }
-        } else if before == Phase::Queued && after != Phase::Queued {
+        if let (Some((run, slot)), Phase::Running(attempt)) = (start, after) {
+            self.begin(run, slot, attempt);
+        }
+        if self.queued && after != Phase::Queued {
+            self.queued = false;
             self.shared.dispatcher.dequeue(&self.key);
         }
         if let (Some(run), Phase::Waiting(Some(attempt))) = (&self.run, after)
@@ -310,23 +355,45 @@ impl Actor {
         }
         if after.attempt().is_none() {
             self.run = None;
+            self.broken = None;
         }
         if after == Phase::Ended && before != Phase::Ended {
             self.finished();
         }
     }
 
-    fn carry_out_one(&self, effect: Effect) {
+    /// Counts the task as what it is now.
+    fn count(&mut self) {
+        let phase = self.record.control.phase;
+        if matches!(phase, Phase::Waiting(_) | Phase::Ended) {
+            self.activity = None;
+        } else if self.activity.is_none() {
+            self.activity = Some(self.shared.dispatcher.activate());
+        }
+        if !matches!(phase, Phase::Running(_)) {
+            self.working = None;
+        } else if self.working.is_none() {
+            self.working = Some(Working::begin(&self.shared.working));
+        }
+    }
+
+    /// Once, however often it is asked for.
+    fn enqueue(&mut self) {
+        if !self.queued
+            && let Some(address) = self.address.upgrade()
+        {
+            self.queued = true;
+            self.shared.dispatcher.enqueue(self.key.clone(), address);
+        }
+    }
+
+    fn carry_out_one(&mut self, effect: Effect) {
         match effect {
-            Effect::Enqueue => {
-                if let Some(address) = self.address.upgrade() {
-                    self.shared.dispatcher.enqueue(self.key.clone(), address);
-                }
-            }
+            Effect::Enqueue => self.enqueue(),
             Effect::Deliver { attempt, message } => {
-                let delivered =
-                    self.run.as_ref().is_some_and(|run| run.deliver(&self.key.task, attempt, &message));
-                if !delivered {
+                let slot = self.shared.dispatcher.take_place();
+                let run = self.run.as_ref();
+                if !run.is_some_and(|run| run.deliver(&self.key.task, attempt, &message, slot)) {
                     self.give_up(attempt, "the worker that waited is gone");
                 }
             }
@@ -369,88 +436,12 @@ impl Actor {
         );
     }
 
-    /// Nothing of the batch was recorded: back to what the log has, and the attempt that went on without it is over.
-    async fn recover_from(
-        &mut self,
-        error: AppendError,
-        replies: Vec<oneshot::Sender<Result<Snapshot, OwnerError>>>,
-    ) {
-        tracing::error!(tenant = %self.key.tenant, task = %self.key.task, %error, "events could not be recorded");
-        let error = Arc::new(match error {
-            AppendError::Log(error) => error,
-            other => LogError::Failed(other.to_string()),
-        });
-        for reply in replies {
-            let _ = reply.send(Err(OwnerError::Log(Arc::clone(&error))));
-        }
-        match load(&*self.shared.log, &self.key).await {
-            Ok(Some(record)) => self.record = record,
-            Ok(None) => {}
-            Err(error) => {
-                tracing::error!(task = %self.key.task, %error, "the task could not be read back");
-            }
-        }
-        let phase = self.record.control.phase;
-        if let (Some(run), Some(attempt)) = (&self.run, phase.attempt()) {
-            run.stop(&self.key.task, attempt);
-        }
-        let (address, key, dispatcher) =
-            (self.address.clone(), self.key.clone(), Arc::clone(&self.shared.dispatcher));
-        tokio::spawn(async move {
-            tokio::time::sleep(HEAL_AFTER).await;
-            let Some(address) = address.upgrade() else { return };
-            if let Some(attempt) = phase.attempt() {
-                let reason = "its events could not be recorded".to_owned();
-                let _ = address.send(Ask::Lost { attempt, reason }).await;
-            } else if phase == Phase::Queued {
-                dispatcher.enqueue(key, address);
-            }
-        });
-    }
-
     fn tell_waiters(&mut self) {
         let state = self.record.state();
-        if !(state.is_terminal() || state.is_interrupted()) {
-            return;
-        }
-        for waiter in std::mem::take(&mut self.waiters) {
-            if !waiter.is_closed() {
-                let _ = waiter.send(Ok(self.snapshot()));
+        if state.is_terminal() || state.is_interrupted() {
+            for waiter in std::mem::take(&mut self.waiters) {
+                waiter.answer(&self.record.task, self.record.seq);
             }
         }
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        Snapshot { task: self.record.task.clone(), seq: self.record.seq }
-    }
-}
-
-/// An event as the log keeps it.
-pub(super) fn encode(event: &TaskEvent, task: &Task) -> NewEvent {
-    NewEvent {
-        public: Bytes::from(event.encode(&task.id, &task.context_id)),
-        private: event.encode_private().map(Bytes::from),
-    }
-}
-
-/// The row that goes with the record.
-pub(super) fn head_of(record: &TaskRecord) -> TaskHead {
-    TaskHead {
-        key: record.key(),
-        context_id: record.task.context_id.clone(),
-        state: record.state(),
-        status_at: record.task.status.timestamp.unwrap_or(record.control.created),
-        seq: record.seq,
-        control: record.control.clone(),
-    }
-}
-
-/// The append that creates a task.
-pub(super) fn creation(record: &TaskRecord, event: &TaskEvent, message: MessageId) -> Append {
-    Append {
-        expected_seq: 0,
-        events: vec![encode(event, &record.task)],
-        head: head_of(record),
-        creates: Some(message),
     }
 }

@@ -1,17 +1,20 @@
 //! Finds the owner of a task, or makes one.
 
-use super::actor::{
-    Actor, Ask, MAILBOX, OwnerError, OwnerHandle, Shared, Snapshot, creation, encode, head_of,
-};
-use super::load::load;
+use super::actor::{Actor, MAILBOX, Shared};
+use super::ask::{Ask, Detail, OwnerError, OwnerHandle, Reply, Snapshot};
+use super::rows::{creation, encode, head_of, load};
 use crate::dispatch::Activity;
-use crate::worker::{Run, Slot};
-use mesh_core::lifecycle::{Command, Effect, NewTask, TaskRecord, apply, create, recovery};
+use mesh_core::lifecycle::{Command, NewTask, Phase, apply, create};
 use mesh_core::{TaskId, TaskKey};
-use mesh_log::{AppendError, LogError};
+use mesh_log::{AppendError, LogError, TaskHead};
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{mpsc, oneshot};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How often an ask is made again when its owner retired before it answered.
+const ASK_AGAIN: usize = 8;
 
 /// What became of a creating message.
 pub(crate) enum Created {
@@ -26,6 +29,23 @@ pub(crate) enum Created {
 pub(crate) struct Owners {
     shared: Arc<Shared>,
     map: Arc<Mutex<HashMap<TaskKey, OwnerHandle>>>,
+}
+
+/// An owner's entry in the registry; taken out when dropped, unless it is another's by then.
+struct Entry {
+    map: Arc<Mutex<HashMap<TaskKey, OwnerHandle>>>,
+    key: TaskKey,
+    address: mpsc::WeakSender<Ask>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = |owner: &OwnerHandle| self.address.upgrade().is_some_and(|own| own.same_channel(owner));
+        if map.get(&self.key).is_some_and(own) {
+            map.remove(&self.key);
+        }
+    }
 }
 
 impl Owners {
@@ -48,7 +68,7 @@ impl Owners {
         let Shared { log, clock, policy, dispatcher, .. } = &*self.shared;
         let message = new.message.message_id.clone();
         let now = clock.now();
-        let (mut record, event, effects) = create(&new, now);
+        let (mut record, event, _) = create(&new, now);
         let mut append = creation(&record, &event, message);
         let start = dispatcher.try_start();
         if start.is_some()
@@ -58,6 +78,8 @@ impl Owners {
             record.commit(transition);
             append.head = head_of(&record);
         }
+        // Before the append: whoever hears of the task from the log finds this owner, and wakes no other.
+        let (owner, asks, entry) = self.enter(record.key());
         match log.append(append).await {
             Ok(_) => {}
             Err(AppendError::Duplicate(task)) => return Ok(Created::Before(task)),
@@ -66,13 +88,9 @@ impl Owners {
                 return Err(LogError::Failed(conflict.to_string()).into());
             }
         }
-        let (key, id) = (record.key(), record.task.id.clone());
-        let started = start.is_some();
-        let owner = self.spawn(record, Some(activity), start);
-        if !started {
-            debug_assert_eq!(effects, [Effect::Enqueue]);
-            dispatcher.enqueue(key, owner);
-        }
+        let id = record.task.id.clone();
+        let actor = Actor::new(Arc::clone(&self.shared), record, &owner, Some(activity));
+        self.keep(entry, actor.live(asks, start));
         Ok(Created::New(id))
     }
 
@@ -80,13 +98,13 @@ impl Owners {
     pub(crate) async fn ask(
         &self,
         key: &TaskKey,
-        make: impl Fn(oneshot::Sender<Result<Snapshot, OwnerError>>) -> Ask,
+        detail: Detail,
+        make: impl Fn(Reply) -> Ask,
     ) -> Result<Snapshot, OwnerError> {
-        // An owner may retire between being found and being asked; then the next one is asked.
-        for _ in 0..8 {
-            let owner = self.find_or_wake(key).await?;
-            let (reply, answer) = oneshot::channel();
-            if owner.send(make(reply)).await.is_ok()
+        // An owner may retire between being found and answering; then it has done nothing, and the next one is asked.
+        for _ in 0..ASK_AGAIN {
+            let (reply, answer) = Reply::new(detail);
+            if self.find_or_wake(key).send(make(reply)).await.is_ok()
                 && let Ok(answer) = answer.await
             {
                 return answer;
@@ -96,46 +114,41 @@ impl Owners {
     }
 
     /// Sends a command.
-    pub(crate) async fn command(&self, key: &TaskKey, command: Command) -> Result<Snapshot, OwnerError> {
-        self.ask(key, |reply| Ask::Command { command: command.clone(), reply }).await
+    pub(crate) async fn command(
+        &self,
+        key: &TaskKey,
+        detail: Detail,
+        command: Command,
+    ) -> Result<Snapshot, OwnerError> {
+        self.ask(key, detail, |reply| Ask::Command { command: command.clone(), reply }).await
     }
 
     /// The task as it is, without waking an owner up.
-    pub(crate) async fn snapshot(&self, key: &TaskKey) -> Result<Snapshot, OwnerError> {
+    pub(crate) async fn snapshot(&self, key: &TaskKey, detail: Detail) -> Result<Snapshot, OwnerError> {
         if let Some(owner) = self.find(key) {
-            let (reply, answer) = oneshot::channel();
+            let (reply, answer) = Reply::new(detail);
             if owner.send(Ask::Snapshot(reply)).await.is_ok()
-                && let Ok(answer) = answer.await
+                && let Ok(Ok(snapshot)) = answer.await
             {
-                return answer;
+                return Ok(snapshot);
             }
         }
-        let record = load(&*self.shared.log, key).await?.ok_or(OwnerError::NotFound)?;
+        let record = load(&*self.shared.log, key, detail).await?.ok_or(OwnerError::NotFound)?;
         Ok(Snapshot { task: record.task, seq: record.seq })
     }
 
     /// Takes up a task that was found unfinished at the start.
-    pub(crate) async fn resume(&self, key: &TaskKey) -> Result<(), OwnerError> {
-        let Some(record) = load(&*self.shared.log, key).await? else { return Err(OwnerError::NotFound) };
-        match recovery(&record) {
-            Ok(Command::AttemptLost { attempt, reason }) => {
-                let owner = self.spawn(record, None, None);
-                owner.send(Ask::Lost { attempt, reason }).await.map_err(|_| OwnerError::Closed)
-            }
-            Ok(_) => Ok(()),
-            Err(effects) => {
-                if effects.is_empty() {
-                    // Waits for its client: it needs an owner only to see its time run out.
-                    if self.shared.timeout.is_some() {
-                        self.spawn(record, None, None);
-                    }
-                } else {
-                    let owner = self.spawn(record, Some(self.shared.dispatcher.activate()), None);
-                    self.shared.dispatcher.enqueue(key.clone(), owner);
-                }
-                Ok(())
-            }
+    pub(crate) async fn resume(&self, head: &TaskHead) -> Result<(), OwnerError> {
+        // One that waits for its client needs an owner only when its time is up.
+        if head.control.phase == Phase::Waiting(None) {
+            self.wake_later(&head.key, self.shared.time_left(&head.control));
+            return Ok(());
         }
+        let record = load(&*self.shared.log, &head.key, Detail::Whole).await?.ok_or(OwnerError::NotFound)?;
+        let (owner, asks, entry) = self.enter(head.key.clone());
+        let actor = Actor::new(Arc::clone(&self.shared), record, &owner, None);
+        self.keep(entry, actor.live(asks, None));
+        Ok(())
     }
 
     /// How many tasks have an owner now.
@@ -143,51 +156,66 @@ impl Owners {
         self.map.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// How many tasks are at work, as the log has it.
+    pub(crate) fn working(&self) -> usize {
+        self.shared.working.load(Ordering::Relaxed)
+    }
+
     /// The owner of a task, woken up if need be.
     #[cfg(test)]
-    pub(super) async fn owner(&self, key: &TaskKey) -> Result<OwnerHandle, OwnerError> {
-        self.find_or_wake(key).await
+    pub(super) fn owner(&self, key: &TaskKey) -> OwnerHandle {
+        self.find_or_wake(key)
     }
 
     fn find(&self, key: &TaskKey) -> Option<OwnerHandle> {
         self.map.lock().unwrap_or_else(PoisonError::into_inner).get(key).filter(|o| !o.is_closed()).cloned()
     }
 
-    async fn find_or_wake(&self, key: &TaskKey) -> Result<OwnerHandle, OwnerError> {
-        if let Some(owner) = self.find(key) {
-            return Ok(owner);
-        }
-        let record = load(&*self.shared.log, key).await?.ok_or(OwnerError::NotFound)?;
-        Ok(self.spawn(record, None, None))
-    }
-
-    /// Starts an owner, unless another was started meanwhile: then that one. `start` is where its attempt, which is on
-    /// disk already, is to run.
-    fn spawn(
-        &self,
-        record: TaskRecord,
-        activity: Option<Activity>,
-        start: Option<(Arc<Run>, Slot)>,
-    ) -> OwnerHandle {
-        let key = record.key();
+    /// The owner of a task. One that is woken reads the record itself: what was read before it was entered could be old.
+    fn find_or_wake(&self, key: &TaskKey) -> OwnerHandle {
         let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(owner) = map.get(&key).filter(|owner| !owner.is_closed()) {
+        if let Some(owner) = map.get(key).filter(|owner| !owner.is_closed()) {
             return owner.clone();
         }
-        let (owner, asks) = mpsc::channel(MAILBOX);
-        let actor = Actor::new(Arc::clone(&self.shared), record, owner.downgrade(), activity);
-        map.insert(key.clone(), owner.clone());
-        let (registry, address) = (Arc::clone(&self.map), owner.downgrade());
-        let retire = move || {
-            let mut map = registry.lock().unwrap_or_else(PoisonError::into_inner);
-            let own = map
-                .get(&key)
-                .is_some_and(|owner| address.upgrade().is_some_and(|address| address.same_channel(owner)));
-            if own {
-                map.remove(&key);
-            }
-        };
-        tokio::spawn(actor.live(asks, start, retire));
+        let (owner, asks, entry) = self.enter_into(&mut map, key.clone());
+        let (shared, address) = (Arc::clone(&self.shared), owner.downgrade());
+        let key = key.clone();
+        self.keep(entry, async move { Actor::wake(shared, &key, address, asks).await });
         owner
+    }
+
+    /// Lets an owner live. When it has retired, only the time after which its task needs one again stays in memory.
+    fn keep(&self, entry: Entry, life: impl Future<Output = Option<Duration>> + Send + 'static) {
+        let owners = self.clone();
+        tokio::spawn(async move {
+            let next = life.await;
+            let key = entry.key.clone();
+            drop(entry);
+            owners.wake_later(&key, next);
+        });
+    }
+
+    fn wake_later(&self, key: &TaskKey, after: Option<Duration>) {
+        let Some(after) = after else { return };
+        let (owners, key) = (self.clone(), key.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            owners.find_or_wake(&key);
+        });
+    }
+
+    fn enter(&self, key: TaskKey) -> (OwnerHandle, mpsc::Receiver<Ask>, Entry) {
+        self.enter_into(&mut self.map.lock().unwrap_or_else(PoisonError::into_inner), key)
+    }
+
+    fn enter_into(
+        &self,
+        map: &mut HashMap<TaskKey, OwnerHandle>,
+        key: TaskKey,
+    ) -> (OwnerHandle, mpsc::Receiver<Ask>, Entry) {
+        let (owner, asks) = mpsc::channel(MAILBOX);
+        map.insert(key.clone(), owner.clone());
+        let entry = Entry { map: Arc::clone(&self.map), key, address: owner.downgrade() };
+        (owner, asks, entry)
     }
 }

@@ -1,11 +1,12 @@
 //! The HTTP side of the binding: content types, versions, bodies, and which operation a method is.
 
 use super::envelope::{self, BadEnvelope, Request};
-use super::params::{self, Configuration, ListParams, SendMessageParams, TaskParams};
+use super::params::{self, ListParams, SendMessageParams, TaskParams};
 use super::sse;
 use crate::card;
 use crate::host::Host;
-use crate::service::{Listing, decode_cursor};
+use crate::owner::Detail;
+use crate::service::{Listing, View, decode_cursor, encode_cursor};
 use crate::subscribe::Subscription;
 use axum::Router;
 use axum::body::Body;
@@ -14,11 +15,13 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
-use mesh_core::model::Task;
+use mesh_core::model::{Message, Task};
 use mesh_core::trace::{Span, SpanKind};
 use mesh_core::{A2aError, AgentName, ErrorKind, Seq, Tenant, TraceContext};
 use mesh_log::ListQuery;
+use serde::Serialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 use std::sync::Arc;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -202,15 +205,13 @@ async fn operate(
     let caller = |tenant: Option<String>| host.caller(tenant, trace);
     match &*request.method {
         "SendMessage" => {
-            let (tenant, message, configuration) = send_params(request)?;
-            let history = params::history_length(configuration.history_length)?;
-            let wait = !configuration.return_immediately.unwrap_or(false);
+            let SendParts { tenant, message, wait, history } = send_params(request)?;
             let mut task = service.send(&caller(tenant), message, wait).await?;
             task.limit_history(history);
             encode(&json_task(&task)?)
         }
         "SendStreamingMessage" => {
-            let (tenant, message, _) = send_params(request)?;
+            let SendParts { tenant, message, .. } = send_params(request)?;
             service
                 .send_streaming(&caller(tenant), message)
                 .await
@@ -258,7 +259,12 @@ fn no_push() -> A2aError {
     )
 }
 
-type SendParts = (Option<String>, mesh_core::model::Message, Configuration);
+struct SendParts {
+    tenant: Option<String>,
+    message: Message,
+    wait: bool,
+    history: Option<usize>,
+}
 
 fn send_params(request: &Request<'_>) -> Result<SendParts, A2aError> {
     let params: SendMessageParams = params::decode(request.params)?;
@@ -267,7 +273,12 @@ fn send_params(request: &Request<'_>) -> Result<SendParts, A2aError> {
     if configuration.task_push_notification_config.as_ref().is_some_and(|config| !config.is_null()) {
         return Err(no_push());
     }
-    Ok((params.tenant, params.message, configuration))
+    Ok(SendParts {
+        tenant: params.tenant,
+        message: params.message,
+        wait: !configuration.return_immediately.unwrap_or(false),
+        history: params::history_length(configuration.history_length)?,
+    })
 }
 
 /// `SendMessageResponse` with a task.
@@ -278,6 +289,15 @@ fn json_task(task: &Task) -> Result<serde_json::Value, A2aError> {
 
 fn encode(value: &impl serde::Serialize) -> Result<Answer, A2aError> {
     serde_json::to_vec(value).map(Answer::Json).map_err(|_| A2aError::internal())
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListAnswer {
+    tasks: Vec<Box<RawValue>>,
+    next_page_token: String,
+    page_size: i64,
+    total_size: u64,
 }
 
 async fn list(host: &Arc<Host>, params: ListParams, trace: TraceContext) -> Result<Answer, A2aError> {
@@ -298,25 +318,17 @@ async fn list(host: &Arc<Host>, params: ListParams, trace: TraceContext) -> Resu
         limit: usize::try_from(size).unwrap_or(1),
     };
     let caller = host.caller(params.tenant, trace);
-    let Listing { mut tasks, total, next } = host.service.list(&caller, query).await?;
-    for task in &mut tasks {
-        task.limit_history(history);
-        if !params.include_artifacts.unwrap_or(false) {
-            task.artifacts.clear();
-        }
-    }
-    encode(&json!({
-        "tasks": tasks,
-        "nextPageToken": next.unwrap_or_default(),
-        "pageSize": size,
-        "totalSize": total,
-    }))
+    let detail = if params.include_artifacts.unwrap_or(false) { Detail::Whole } else { Detail::NoArtifacts };
+    let Listing { tasks, total, next } = host.service.list(&caller, query, View { detail, history }).await?;
+    let next_page_token = next.map(|cursor| encode_cursor(&cursor)).unwrap_or_default();
+    encode(&ListAnswer { tasks, next_page_token, page_size: size, total_size: total })
 }
 
 /// Our extension: `Last-Event-ID` names the last event that the client has.
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Seq>, A2aError> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-    value.to_str().ok().and_then(|text| text.trim().parse().ok()).map(Some).ok_or_else(|| {
+    let digits = value.to_str().ok().map(str::trim).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok()).map(Some).ok_or_else(|| {
         A2aError::invalid("Last-Event-ID", "must be the number of an event, 0 for all of them")
     })
 }

@@ -2,13 +2,17 @@
 
 use super::protocol::{FromWorker, ReplyError, ToWorker};
 use super::run::{Run, Speaker};
-use crate::calls::{CallError, Calls};
-use crate::owner::Ask;
+use crate::calls::{CallError, CallErrorCode, Calls};
+use crate::owner::{Ask, OwnerHandle};
+use bytes::Bytes;
 use mesh_core::lifecycle::Report;
 use mesh_core::model::{Artifact, Part, TaskState};
 use mesh_core::{ArtifactId, TaskId};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -26,24 +30,38 @@ pub(super) struct Lines {
     pub(super) max_event: usize,
     /// The number of the last ping that was answered.
     pub(super) pong: AtomicU64,
+    /// A line is being carried out.
+    pub(super) busy: AtomicBool,
+}
+
+/// What can still be read of a line whose content is wrong.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    task: Option<Cow<'a, str>>,
+    #[serde(default)]
+    attempt: Option<u32>,
+    #[serde(default)]
+    id: Option<u64>,
 }
 
 impl Lines {
     pub(super) fn new(agent: String, run: Arc<Run>, calls: Arc<dyn Calls>, max_event: usize) -> Self {
         let (open_calls, pong) = (Arc::new(Semaphore::new(OPEN_CALLS)), AtomicU64::new(0));
-        Self { agent, run, calls, open_calls, max_event, pong }
+        Self { agent, run, calls, open_calls, max_event, pong, busy: AtomicBool::new(false) }
     }
 
     /// Carries out one line. `Err`: the line breaks the protocol, and the process has to go.
     pub(super) async fn take(&self, line: &[u8]) -> Result<(), String> {
-        let parsed: FromWorker<'_> = serde_json::from_slice(line)
-            .map_err(|error| format!("a line is not of the protocol: {error}"))?;
+        let parsed: FromWorker<'_> = match serde_json::from_slice(line) {
+            Ok(parsed) => parsed,
+            Err(error) => return self.malformed(line, &error).await,
+        };
         match &*parsed.kind_of_line {
             "event" => self.event(parsed, line.len()).await,
-            "call" => {
-                self.call(parsed);
-                Ok(())
-            }
+            "call" => self.call(parsed),
             "pong" => {
                 self.pong.fetch_max(parsed.id.unwrap_or(0), Ordering::Relaxed);
                 Ok(())
@@ -63,6 +81,31 @@ impl Lines {
         }
     }
 
+    /// One attempt's bad part must not cost the other attempts of the process: if the line tells whose it is, only that
+    /// one is failed.
+    async fn malformed(&self, line: &[u8], error: &serde_json::Error) -> Result<(), String> {
+        let why = format!("a line is not of the protocol: {error}");
+        let Ok(line) = serde_json::from_slice::<Envelope<'_>>(line) else { return Err(why) };
+        match (&*line.kind, line.task.as_deref(), line.attempt) {
+            ("event", Some(task), Some(attempt)) => {
+                if let Speaker::Current { owner, .. } = self.run.speaker(task, attempt) {
+                    self.fail(&owner, &TaskId::new(task), attempt, &why).await;
+                }
+                Ok(())
+            }
+            ("call", ..) => self.refuse_call(line.id, &CallError::invalid(&why)),
+            _ => Err(why),
+        }
+    }
+
+    async fn fail(&self, owner: &OwnerHandle, task: &TaskId, attempt: u32, why: &str) {
+        tracing::warn!(agent = self.agent, task = %task, attempt, why, "the attempt is failed");
+        let parts = vec![Part::text(format!("the agent's worker broke its protocol: {why}"))];
+        let report = Report::Finish { state: TaskState::Failed, parts };
+        let _ = owner.send(Ask::Report { attempt, report, room: None }).await;
+        self.run.stop(task, attempt);
+    }
+
     async fn event(&self, mut line: FromWorker<'_>, size: usize) -> Result<(), String> {
         let (Some(task), Some(attempt)) = (line.task.take(), line.attempt) else {
             return Err("an event names no task or attempt".to_owned());
@@ -71,60 +114,48 @@ impl Lines {
         let task = TaskId::new(&*task);
         let terminal =
             line.kind.as_deref() == Some("state") && line.task_state().is_some_and(TaskState::is_terminal);
-        match speaker {
-            Speaker::Unknown => {
-                tracing::debug!(agent = self.agent, task = %task, attempt, "an event of an attempt that is over");
-            }
-            Speaker::Stopping => {
-                if terminal {
-                    self.run.finish(&task, attempt);
+        if let Speaker::Current { owner, .. } = speaker {
+            log_detail(&self.agent, line.detail.as_deref());
+            let report = if size > self.max_event {
+                Err(format!("an event of {size} bytes is over the limit (limits.event)"))
+            } else {
+                report(&mut line)
+            };
+            match report {
+                Ok(report) => {
+                    let room = self.run.room(size).await;
+                    let _ = owner.send(Ask::Report { attempt, report, room }).await;
                 }
+                Err(why) => self.fail(&owner, &task, attempt, &why).await,
             }
-            Speaker::Current { owner, .. } => {
-                log_detail(&self.agent, line.detail.as_deref());
-                let report = if size > self.max_event {
-                    Err(format!("an event of {size} bytes is over the limit (limits.event)"))
-                } else {
-                    report(&mut line)
-                };
-                let refused = report.as_ref().err().map(|why| {
-                    tracing::warn!(agent = self.agent, task = %task, attempt, why, "the attempt is failed");
-                });
-                let report = report.unwrap_or_else(|why| Report::Finish {
-                    state: TaskState::Failed,
-                    parts: vec![Part::text(format!("the agent's worker broke its protocol: {why}"))],
-                });
-                let _ = owner.send(Ask::Report { attempt, report }).await;
-                if terminal {
-                    self.run.finish(&task, attempt);
-                } else if refused.is_some() {
-                    self.run.stop(&task, attempt);
-                }
-            }
+        } else {
+            tracing::debug!(agent = self.agent, task = %task, attempt, "an event of an attempt that is over");
+        }
+        if terminal {
+            self.run.finish(&task, attempt);
         }
         Ok(())
     }
 
-    fn call(&self, line: FromWorker<'_>) {
+    fn call(&self, line: FromWorker<'_>) -> Result<(), String> {
         let (Some(id), Some(task), Some(attempt)) = (line.id, line.task.as_deref(), line.attempt) else {
-            tracing::warn!(agent = self.agent, "a call without id, task or attempt was ignored");
-            return;
+            return self.refuse_call(line.id, &CallError::invalid("a call names its id, task and attempt"));
         };
         let Speaker::Current { scope, .. } = self.run.speaker(task, attempt) else {
-            tracing::debug!(agent = self.agent, task, attempt, "a call of an attempt that is over");
-            return;
+            return self.refuse_call(Some(id), &over());
         };
-        let place = Arc::clone(&self.open_calls).try_acquire_owned();
+        let Ok(place) = Arc::clone(&self.open_calls).try_acquire_owned() else {
+            return self.refuse_call(Some(id), &CallError::busy("too many calls of this worker are open"));
+        };
         let (run, calls) = (Arc::clone(&self.run), Arc::clone(&self.calls));
         let timeout = line.timeout_ms.map(Duration::from_millis);
         let arguments = line.arguments.map(ToOwned::to_owned);
         let (tool, agent, parts) = (line.tool, line.agent, (line.parts, line.text));
         let trace = line.traceparent.as_deref().and_then(mesh_core::TraceContext::parse);
         tokio::spawn(async move {
-            let over = scope.over.clone();
+            let ended = scope.over.clone();
             let scope = super::CallScope { trace: trace.unwrap_or(scope.trace), ..scope };
             let work = async {
-                let _place = place.map_err(|_| CallError::busy("too many calls of this worker are open"))?;
                 match (tool, agent) {
                     (Some(tool), None) => calls.tool(&scope, &tool, arguments.as_deref(), timeout).await,
                     (None, Some(agent)) => {
@@ -138,18 +169,38 @@ impl Lines {
                 }
             };
             let outcome = tokio::select! {
-                () = over.cancelled() => return,
+                () = ended.cancelled() => Err(over()),
                 outcome = work => outcome,
             };
-            let line = match &outcome {
-                Ok(result) => ToWorker::Reply { id, result: Some(result), error: None }.encode(),
-                Err(error) => {
-                    let error = ReplyError { code: error.code.as_str(), message: &error.message };
-                    ToWorker::Reply { id, result: None, error: Some(error) }.encode()
-                }
-            };
-            run.send(line).await;
+            run.send(reply(id, &outcome)).await;
+            // Held until here: a worker that does not read its replies gets no more calls.
+            drop(place);
         });
+        Ok(())
+    }
+
+    /// Answers a call that is not made. `Err`: the worker asks, and asks, and does not read the answers.
+    fn refuse_call(&self, id: Option<u64>, error: &CallError) -> Result<(), String> {
+        tracing::debug!(agent = self.agent, id, %error, "a call was refused");
+        let Some(id) = id else { return Ok(()) };
+        if self.run.try_send(reply(id, &Err(error.clone()))) {
+            return Ok(());
+        }
+        Err("it does not read what it is told".to_owned())
+    }
+}
+
+fn over() -> CallError {
+    CallError::new(CallErrorCode::Failed, "the attempt is over")
+}
+
+fn reply(id: u64, outcome: &Result<Box<RawValue>, CallError>) -> Bytes {
+    match outcome {
+        Ok(result) => ToWorker::Reply { id, result: Some(result), error: None }.encode(),
+        Err(error) => {
+            let error = ReplyError { code: error.code.as_str(), message: &error.message };
+            ToWorker::Reply { id, result: None, error: Some(error) }.encode()
+        }
     }
 }
 

@@ -12,5 +12,5 @@ pub(crate) mod protocol;
 mod run;
 mod supervisor;
 
-pub(crate) use run::{Attempt, CallScope, Run, Slot};
+pub(crate) use run::{Attempt, CallScope, Run};
 pub(crate) use supervisor::Supervisor;

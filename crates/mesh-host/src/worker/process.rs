@@ -2,28 +2,31 @@
 
 use bytes::Bytes;
 use mesh_config::{Launch, Worker};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, BufWriter};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 /// Longest line of standard error that is logged; more is cut.
 const LONGEST_LOG_LINE: usize = 8 * 1024;
-/// How long a process may take to end after its standard input was closed.
-const END_GRACE: Duration = Duration::from_secs(2);
 
-/// A running child with its pipes.
+/// A running child with everything that it started: all of it is killed when this is dropped.
 pub(super) struct Process {
-    pub(super) child: Child,
-    pub(super) stdout: ChildStdout,
+    child: Child,
+    /// `None` once the whole group is gone.
+    group: Option<Pid>,
 }
 
 /// Starts the worker in a process group of its own, with a writer for `lines` and a logger for its standard error.
-pub(super) fn spawn(agent: &str, worker: &Worker, lines: mpsc::Receiver<Bytes>) -> io::Result<Process> {
+pub(super) fn spawn(
+    agent: &str,
+    worker: &Worker,
+    lines: mpsc::Receiver<Bytes>,
+) -> io::Result<(Process, ChildStdout)> {
     let mut command = command(worker)?;
     command
         .current_dir(&worker.cwd)
@@ -34,14 +37,48 @@ pub(super) fn spawn(agent: &str, worker: &Worker, lines: mpsc::Receiver<Bytes>) 
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    let mut child = command.spawn()?;
+    let program = command.as_std().get_program().to_owned();
+    let named = |error| io::Error::other(format!("{}: {error}", program.display()));
+    let mut child = command.spawn().map_err(named)?;
+    let group = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
     let missing = || io::Error::other("a pipe of the child is missing");
     let stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
     let stderr = child.stderr.take().ok_or_else(missing)?;
     tokio::spawn(write_lines(stdin, lines));
     tokio::spawn(log_lines(agent.to_owned(), stderr));
-    Ok(Process { child, stdout })
+    Ok((Process { child, group }, stdout))
+}
+
+impl Process {
+    /// Waits until the process ends by itself, and tells how. What it started does not outlive it.
+    pub(super) async fn ended(&mut self) -> String {
+        let status = self.child.wait().await;
+        self.kill_group();
+        match status {
+            Ok(status) => format!("the worker ended ({status})"),
+            Err(error) => format!("the worker cannot be waited for: {error}"),
+        }
+    }
+
+    /// Kills the process with everything that it started.
+    pub(super) async fn kill(mut self) {
+        self.kill_group();
+        let _ = self.child.kill().await;
+    }
+
+    /// Once only: the number may be somebody else's later.
+    fn kill_group(&mut self) {
+        if let Some(group) = self.group.take() {
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill_group();
+    }
 }
 
 fn command(worker: &Worker) -> io::Result<Command> {
@@ -85,14 +122,20 @@ async fn write_lines(stdin: ChildStdin, mut lines: mpsc::Receiver<Bytes>) {
 async fn log_lines(agent: String, stderr: ChildStderr) {
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
-    loop {
-        line.clear();
-        match reader.read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {
-                let text = String::from_utf8_lossy(&line[..line.len().min(LONGEST_LOG_LINE)]);
-                tracing::info!(target: "worker", agent, "{}", text.trim_end());
-            }
+    while let Ok(chunk) = reader.fill_buf().await {
+        let (taken, ended) = match chunk.iter().position(|byte| *byte == b'\n') {
+            Some(at) => (at + 1, true),
+            None => (chunk.len(), chunk.is_empty()),
+        };
+        let room = LONGEST_LOG_LINE.saturating_sub(line.len());
+        line.extend_from_slice(&chunk[..taken.min(room)]);
+        reader.consume(taken);
+        if ended && !line.is_empty() {
+            tracing::info!(target: "worker", agent, "{}", String::from_utf8_lossy(&line).trim_end());
+            line.clear();
+        }
+        if taken == 0 {
+            return;
         }
     }
 }
@@ -123,34 +166,5 @@ pub(super) async fn read_line(
         if ended {
             return Ok(true);
         }
-    }
-}
-
-/// Ends a process: its standard input was closed; after a moment it is killed, with everything that it started.
-pub(super) async fn end(mut child: Child, at_once: bool) {
-    let pid = child.id();
-    if !at_once && tokio::time::timeout(END_GRACE, child.wait()).await.is_ok() {
-        kill_group(pid);
-        return;
-    }
-    kill_group(pid);
-    let _ = child.kill().await;
-}
-
-/// Kills what is left of the process group.
-fn kill_group(pid: Option<u32>) {
-    if let Some(pid) = pid.and_then(|pid| i32::try_from(pid).ok()) {
-        let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-    }
-}
-
-/// Waits for the process to end by itself, or for `stop`.
-pub(super) async fn ended(child: &mut Child, stop: &CancellationToken) -> Option<String> {
-    tokio::select! {
-        status = child.wait() => Some(match status {
-            Ok(status) => format!("the worker ended ({status})"),
-            Err(error) => format!("the worker cannot be waited for: {error}"),
-        }),
-        () = stop.cancelled() => None,
     }
 }

@@ -1,28 +1,22 @@
 //! One worker process as the owners see it.
 
 use super::protocol::ToWorker;
+use crate::dispatch::Slot;
 use crate::owner::OwnerHandle;
 use bytes::Bytes;
 use mesh_core::lifecycle::TaskRecord;
 use mesh_core::model::Message;
 use mesh_core::{ContextId, Principal, TaskId, TraceContext};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Lines that wait to be written to a worker. One that reads so slowly is given up.
 pub(super) const OUTBOX: usize = 4096;
-
-/// One of the agent's `concurrency` places; given back when dropped.
-pub(crate) struct Slot(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
-
-impl Slot {
-    pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self(permit)
-    }
-}
+/// Bytes of events that were read from a worker and are not on disk yet; beyond it, the worker has to wait.
+const UNRECORDED: usize = 8 << 20;
 
 /// An attempt that is to begin.
 pub(crate) struct Attempt {
@@ -34,6 +28,7 @@ pub(crate) struct Attempt {
 struct AttemptState {
     number: u32,
     owner: OwnerHandle,
+    /// None while it waits for its client.
     slot: Option<Slot>,
     parked: bool,
     /// Canceled by the host: what it still says is thrown away.
@@ -87,10 +82,8 @@ impl Attempt {
 pub(super) enum Speaker {
     /// The current attempt.
     Current { owner: OwnerHandle, scope: CallScope },
-    /// An attempt that was told to stop.
-    Stopping,
-    /// Nobody that is known.
-    Unknown,
+    /// An attempt that was told to stop, or is not known: nothing that it says counts.
+    Over,
 }
 
 /// A worker process with the attempts that run in it.
@@ -99,6 +92,7 @@ pub(crate) struct Run {
     table: Mutex<Table>,
     max_parked: usize,
     grace: Duration,
+    room: Arc<Semaphore>,
     /// Canceled when the process does not do what it is told, and has to be replaced.
     pub(super) replace: CancellationToken,
 }
@@ -106,6 +100,8 @@ pub(crate) struct Run {
 #[derive(Default)]
 struct Table {
     attempts: HashMap<TaskId, AttemptState>,
+    /// Attempts that were told to stop and have not yet, while a later one of the same task is here already.
+    stragglers: HashSet<(TaskId, u32)>,
     parked: usize,
     finished: u64,
     closed: bool,
@@ -114,7 +110,8 @@ struct Table {
 impl Run {
     pub(crate) fn new(outbox: mpsc::Sender<Bytes>, max_parked: usize, grace: Duration) -> Arc<Self> {
         let (table, replace) = (Mutex::default(), CancellationToken::new());
-        Arc::new(Self { outbox, table, max_parked, grace, replace })
+        let room = Arc::new(Semaphore::new(UNRECORDED));
+        Arc::new(Self { outbox, table, max_parked, grace, room, replace })
     }
 
     fn table(&self) -> std::sync::MutexGuard<'_, Table> {
@@ -126,18 +123,13 @@ impl Run {
         self.replace.is_cancelled() || self.table().closed
     }
 
-    /// How many attempts are in the process, those that wait for their client included.
-    pub(super) fn attempts(&self) -> usize {
-        self.table().attempts.len()
-    }
-
     /// Whether any attempt has ended in the process.
     pub(super) fn has_finished_attempts(&self) -> bool {
         self.table().finished > 0
     }
 
-    /// How many attempts are at work.
-    pub(crate) fn busy(&self) -> usize {
+    /// How many attempts are at work; those that wait for their client are not.
+    pub(super) fn busy(&self) -> usize {
         let table = self.table();
         table.attempts.len() - table.parked
     }
@@ -148,8 +140,19 @@ impl Run {
         if table.closed || self.outbox.try_send(attempt.line).is_err() {
             return false;
         }
-        table.attempts.insert(attempt.task, attempt.state);
+        let task = attempt.task.clone();
+        if let Some(earlier) = table.attempts.insert(attempt.task, attempt.state) {
+            earlier.scope.over.cancel();
+            table.parked -= usize::from(earlier.parked);
+            table.stragglers.insert((task, earlier.number));
+        }
         true
+    }
+
+    /// Room for an event of so many bytes until it is on disk. Waits for it.
+    pub(super) async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes.min(UNRECORDED)).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).acquire_many_owned(bytes).await.ok()
     }
 
     /// The attempt waits for its client, and gives its place back. `false`: too many wait already.
@@ -171,16 +174,28 @@ impl Run {
         room
     }
 
-    /// Gives the client's answer to an attempt that waits. `false`: it is gone.
-    pub(crate) fn deliver(&self, task: &TaskId, number: u32, message: &Message) -> bool {
+    /// Gives the client's answer to an attempt that waits, and a place to go on in. `false`: it is gone.
+    pub(crate) fn deliver(
+        self: &Arc<Self>,
+        task: &TaskId,
+        number: u32,
+        message: &Message,
+        slot: Slot,
+    ) -> bool {
         let mut table = self.table();
         let Some(attempt) = table.attempts.get_mut(task).filter(|a| a.number == number && !a.stopping) else {
             return false;
         };
+        attempt.slot.get_or_insert(slot);
         let was_parked = std::mem::take(&mut attempt.parked);
         table.parked -= usize::from(was_parked);
         let line = ToWorker::Input { task: task.as_str(), attempt: number, message }.encode();
-        self.outbox.try_send(line).is_ok()
+        let written = self.outbox.try_send(line).is_ok();
+        drop(table);
+        if !written {
+            self.stop(task, number);
+        }
+        written
     }
 
     /// Tells the worker to stop an attempt. If it has not within the grace period, the process is replaced.
@@ -208,6 +223,11 @@ impl Run {
         });
     }
 
+    /// Writes a line if there is room for it.
+    pub(super) fn try_send(&self, line: Bytes) -> bool {
+        self.outbox.try_send(line).is_ok()
+    }
+
     /// Writes a line.
     pub(super) async fn send(&self, line: Bytes) -> bool {
         self.outbox.send(line).await.is_ok()
@@ -216,10 +236,10 @@ impl Run {
     /// Who may say something about `task` as attempt `number`.
     pub(super) fn speaker(&self, task: &str, number: u32) -> Speaker {
         match self.table().attempts.get(task) {
-            Some(attempt) if attempt.number != number => Speaker::Unknown,
-            Some(attempt) if attempt.stopping => Speaker::Stopping,
-            Some(attempt) => Speaker::Current { owner: attempt.owner.clone(), scope: attempt.scope.clone() },
-            None => Speaker::Unknown,
+            Some(attempt) if attempt.number == number && !attempt.stopping => {
+                Speaker::Current { owner: attempt.owner.clone(), scope: attempt.scope.clone() }
+            }
+            _ => Speaker::Over,
         }
     }
 
@@ -227,7 +247,7 @@ impl Run {
     pub(crate) fn finish(&self, task: &TaskId, number: u32) -> bool {
         let mut table = self.table();
         if table.attempts.get(task).is_none_or(|a| a.number != number) {
-            return false;
+            return table.stragglers.remove(&(task.clone(), number));
         }
         let gone = table.attempts.remove(task);
         table.finished += 1;
@@ -244,6 +264,7 @@ impl Run {
             let mut table = self.table();
             table.closed = true;
             table.parked = 0;
+            table.stragglers.clear();
             table.attempts.drain().map(|(_, attempt)| attempt).collect()
         };
         for attempt in lost {

@@ -1,7 +1,7 @@
 //! Keeps one worker process ready, for ever: starts it, asks after its health, replaces it.
 
 use super::lines::Lines;
-use super::process::{self, Process, end, ended, read_line};
+use super::process::{self, Process, read_line};
 use super::protocol::{DeclaredCard, FromWorker, LineLimits, ModelEntry, ToWorker, VERSION};
 use super::run::{OUTBOX, Run};
 use crate::calls::Calls;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::BufReader;
-use tokio::process::{Child, ChildStdout};
+use tokio::process::ChildStdout;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +23,12 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// A process that lived this long, or finished an attempt, does not count as a failed start.
 const HEALTHY_AFTER: Duration = Duration::from_secs(30);
+/// How long a process that closed its output may take to end by itself, so that its exit status is known.
+const EXIT_STATUS: Duration = Duration::from_millis(200);
+/// How long it may take to record what a process that has ended still said.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How often it is looked whether a ping was answered.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long the other attempts of a process that has to go may take.
 const RETIRE_AFTER: Duration = Duration::from_secs(30);
 
@@ -40,7 +46,7 @@ pub(crate) struct Supervisor {
 
 /// A process that has said it is ready.
 struct Ready {
-    child: Child,
+    process: Process,
     reader: BufReader<ChildStdout>,
     run: Arc<Run>,
 }
@@ -89,7 +95,7 @@ impl Supervisor {
         let config = self.config_line().await?;
         let (outbox, lines) = mpsc::channel(OUTBOX);
         let worker = &self.settings.agent.worker;
-        let Process { child, stdout } = process::spawn(self.settings.name.as_str(), worker, lines)
+        let (process, stdout) = process::spawn(self.settings.name.as_str(), worker, lines)
             .map_err(|error| format!("the worker cannot be started: {error}"))?;
         let mut reader = BufReader::with_capacity(64 * 1024, stdout);
         let run =
@@ -104,9 +110,9 @@ impl Supervisor {
                 .map_err(|_| format!("not ready within {:?} (worker.start_timeout)", worker.start_timeout))?
         };
         match greeting.await {
-            Ok(()) => Ok(Ready { child, reader, run }),
+            Ok(()) => Ok(Ready { process, reader, run }),
             Err(why) => {
-                end(child, true).await;
+                process.kill().await;
                 Err(why)
             }
         }
@@ -184,7 +190,7 @@ impl Supervisor {
 
     /// Serves a ready process until it ends, misbehaves or has to stop. Returns why.
     async fn serve(self: &Arc<Self>, ready: Ready) -> String {
-        let Ready { mut child, reader, run } = ready;
+        let Ready { mut process, reader, run } = ready;
         self.problem.send_replace(None);
         self.ready.send_replace(Some(Arc::clone(&run)));
         let max_event = usize::try_from(self.settings.limits.event).unwrap_or(usize::MAX);
@@ -194,25 +200,30 @@ impl Supervisor {
             Arc::clone(&self.calls),
             max_event,
         ));
-        let mut watched = Watched { supervisor: Arc::clone(self), run: Arc::clone(&run), lines };
+        let watched = Watched { supervisor: Arc::clone(self), run: Arc::clone(&run), lines };
         let mut talk = Box::pin(Watched::listen(watched.lines.clone(), reader, self.line_limit()));
         let why = tokio::select! {
-            why = &mut talk => why,
+            broken = &mut talk => match broken {
+                Some(why) => why,
+                None => tokio::time::timeout(EXIT_STATUS, process.ended())
+                    .await
+                    .unwrap_or_else(|_| "the worker closed its output".to_owned()),
+            },
+            why = process.ended() => {
+                let _ = tokio::time::timeout(LAST_WORDS, &mut talk).await;
+                why
+            }
             why = watched.health() => why,
             () = run.replace.cancelled() => {
                 run.retire();
-                self.retire_in_background(child, run, talk);
+                self.retire_in_background(process, run, talk);
                 return "it did not stop a canceled task in time".to_owned();
             }
             () = self.stop.cancelled() => "the host stops".to_owned(),
         };
         run.retire();
-        let exited =
-            tokio::time::timeout(Duration::from_millis(200), ended(&mut child, &CancellationToken::new()))
-                .await;
-        let why = exited.ok().flatten().filter(|_| !self.stop.is_cancelled()).unwrap_or(why);
         // Kill first: an attempt must not go on in the old process when it begins anew in the next.
-        end(child, true).await;
+        process.kill().await;
         // A host that stops leaves its attempts to the next start, which finds them in the log.
         if !self.stop.is_cancelled() {
             run.close(&why).await;
@@ -220,27 +231,28 @@ impl Supervisor {
         why
     }
 
-    /// Lets the other attempts of a process that has to go finish, then kills it.
+    /// Lets the attempts that are at work in a process that has to go finish, then kills it. Those that wait for their
+    /// client lose nothing: the answer starts a new attempt.
     fn retire_in_background(
         self: &Arc<Self>,
-        child: Child,
+        process: Process,
         run: Arc<Run>,
-        talk: std::pin::Pin<Box<impl Future<Output = String> + Send + 'static>>,
+        talk: std::pin::Pin<Box<impl Future<Output = Option<String>> + Send + 'static>>,
     ) {
         let stop = self.stop.clone();
         self.tracker.spawn(async move {
-            let empty = async {
-                while run.attempts() > 0 {
+            let idle = async {
+                while run.busy() > 0 {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             };
             tokio::select! {
                 _ = talk => {}
-                () = empty => {}
+                () = idle => {}
                 () = tokio::time::sleep(RETIRE_AFTER) => {}
                 () = stop.cancelled() => {}
             }
-            end(child, true).await;
+            process.kill().await;
             if !stop.is_cancelled() {
                 run.close("its process had to be replaced").await;
             }
@@ -255,40 +267,48 @@ struct Watched {
 }
 
 impl Watched {
-    /// Reads lines until the stream ends or breaks the protocol. Returns which.
-    async fn listen(lines: Arc<Lines>, mut reader: BufReader<ChildStdout>, limit: usize) -> String {
+    /// Reads lines until the stream ends, or until it breaks the protocol: then it returns how.
+    async fn listen(lines: Arc<Lines>, mut reader: BufReader<ChildStdout>, limit: usize) -> Option<String> {
         let mut line = Vec::with_capacity(4096);
         loop {
             match read_line(&mut reader, &mut line, limit).await {
                 Ok(true) => {
-                    if let Err(why) = lines.take(&line).await {
-                        return why;
+                    lines.busy.store(true, Ordering::Relaxed);
+                    let taken = lines.take(&line).await;
+                    lines.busy.store(false, Ordering::Relaxed);
+                    if let Err(why) = taken {
+                        return Some(why);
                     }
                 }
-                Ok(false) => return "the worker closed its output".to_owned(),
-                Err(error) => return error.to_string(),
+                Ok(false) => return None,
+                Err(error) => return Some(error.to_string()),
             }
         }
     }
 
-    /// Pings until an answer is missing. Returns the complaint.
-    async fn health(&mut self) -> String {
+    /// Pings until an answer is missing. Returns the complaint. Only time in which the host itself was ready to read
+    /// counts: an answer may be behind events that wait for the disk.
+    async fn health(&self) -> String {
         let worker = &self.supervisor.settings.agent.worker;
-        let mut ping = 0;
-        loop {
+        for ping in 1.. {
             tokio::time::sleep(worker.health_interval).await;
-            ping += 1;
-            self.run.send(ToWorker::Ping { id: ping }.encode()).await;
-            let deadline = tokio::time::Instant::now() + worker.health_timeout;
+            let mut waited = Duration::ZERO;
+            let mut sent = false;
             while self.lines.pong.load(Ordering::Relaxed) < ping {
-                if tokio::time::Instant::now() >= deadline {
-                    return format!(
-                        "it did not answer for {:?} (worker.health_timeout)",
-                        worker.health_timeout
-                    );
+                // A worker that does not even read leaves no room for the question.
+                sent = sent || self.run.try_send(ToWorker::Ping { id: ping }.encode());
+                tokio::time::sleep(LOOK_EVERY).await;
+                if !self.lines.busy.load(Ordering::Relaxed) {
+                    waited += LOOK_EVERY;
                 }
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                if waited >= worker.health_timeout {
+                    break;
+                }
+            }
+            if self.lines.pong.load(Ordering::Relaxed) < ping {
+                break;
             }
         }
+        format!("it did not answer for {:?} (worker.health_timeout)", worker.health_timeout)
     }
 }

@@ -1,0 +1,75 @@
+//! A task's record as the log keeps it: written and put together again.
+
+use super::ask::Detail;
+use bytes::Bytes;
+use mesh_core::event::TaskEvent;
+use mesh_core::lifecycle::TaskRecord;
+use mesh_core::model::Task;
+use mesh_core::{MessageId, Seq, TaskKey};
+use mesh_log::{Append, EventLog, LogError, NewEvent, ReadLimit, TaskHead};
+
+/// How the encoding of an artifact event begins.
+const ARTIFACT_UPDATE: &[u8] = b"{\"artifactUpdate\"";
+
+/// The record of a task as the log has it; `None` if there is no such task. Without artifacts, its `bytes` are too few.
+///
+/// # Errors
+/// The store fails, or holds something that no host wrote.
+pub(super) async fn load(
+    log: &dyn EventLog,
+    key: &TaskKey,
+    detail: Detail,
+) -> Result<Option<TaskRecord>, LogError> {
+    let Some(head) = log.head(key).await? else { return Ok(None) };
+    let mut events = Vec::new();
+    let mut seq: Seq = 0;
+    // The head may be older than the last event by now, but never newer: stop where the head stood.
+    while seq < head.seq {
+        let batch = log.read(key, seq, ReadLimit::default()).await?;
+        let Some(last) = batch.last() else { break };
+        seq = last.seq;
+        for stored in batch.into_iter().take_while(|stored| stored.seq <= head.seq) {
+            if detail == Detail::NoArtifacts && stored.public.starts_with(ARTIFACT_UPDATE) {
+                continue;
+            }
+            let event = TaskEvent::decode(&stored.public, stored.private.as_deref()).map_err(|error| {
+                LogError::Failed(format!("event {} of task {key} cannot be read: {error}", stored.seq))
+            })?;
+            events.push(event);
+        }
+    }
+    let mut record = TaskRecord::rebuild(head.control, events)
+        .ok_or_else(|| LogError::Failed(format!("task {key} does not begin with its creation")))?;
+    record.seq = head.seq;
+    Ok(Some(record))
+}
+
+/// An event as the log keeps it.
+pub(super) fn encode(event: &TaskEvent, task: &Task) -> NewEvent {
+    NewEvent {
+        public: Bytes::from(event.encode(&task.id, &task.context_id)),
+        private: event.encode_private().map(Bytes::from),
+    }
+}
+
+/// The row that goes with the record.
+pub(super) fn head_of(record: &TaskRecord) -> TaskHead {
+    TaskHead {
+        key: record.key(),
+        context_id: record.task.context_id.clone(),
+        state: record.state(),
+        status_at: record.task.status.timestamp.unwrap_or(record.control.created),
+        seq: record.seq,
+        control: record.control.clone(),
+    }
+}
+
+/// The append that creates a task.
+pub(super) fn creation(record: &TaskRecord, event: &TaskEvent, message: MessageId) -> Append {
+    Append {
+        expected_seq: 0,
+        events: vec![encode(event, &record.task)],
+        head: head_of(record),
+        creates: Some(message),
+    }
+}

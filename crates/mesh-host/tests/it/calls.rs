@@ -1,0 +1,45 @@
+use crate::gateway::Gateway;
+use crate::support::{Bench, state};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_worker_is_told_the_tools_it_may_use_and_its_calls_carry_task_and_trace() {
+    let gateway = Gateway::start().await;
+    let bench = Bench::start(gateway.settings()).await.ready().await;
+    let task = bench.send(r#"call crm/get {"id": 7}"#).await;
+    assert_eq!(state(&task), "TASK_STATE_COMPLETED", "{task}");
+    assert_eq!(task["artifacts"][0]["parts"][0]["text"], "got 7");
+    let call = gateway.calls().pop().unwrap();
+    assert_eq!(call["task"], task["id"]);
+    assert_eq!(call["agent"], "sales");
+    assert_eq!(call["traceparent"].as_str().unwrap().len(), 55);
+    let refused = bench.send("call crm/delete {}").await;
+    assert_eq!(state(&refused), "TASK_STATE_FAILED");
+    assert!(refused.to_string().contains("not_allowed"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_call_that_is_open_when_its_task_is_canceled_is_given_up() {
+    let gateway = Gateway::start().await;
+    let bench = Bench::start(gateway.settings()).await.ready().await;
+    let id = bench.begin(r#"call crm/get {"id": "never"}"#).await;
+    crate::support::until("the gateway has the call", || gateway.open() == 1).await;
+    bench.cancel(&id).await;
+    crate::support::until("the call is given up", || gateway.open() == 0).await;
+}
+
+#[tokio::test]
+async fn a_peer_is_asked_with_the_context_of_the_task_and_asked_again_when_it_was_away() {
+    let gateway = Gateway::start().await;
+    let bench = Bench::start(gateway.settings()).await.ready().await;
+    gateway.leave_once();
+    let task = bench.send("agent marketing how are sales?").await;
+    assert_eq!(state(&task), "TASK_STATE_COMPLETED", "{task}");
+    assert_eq!(task["artifacts"][0]["parts"][0]["text"], "fine");
+    let calls = gateway.calls();
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[0]["message"], calls[1]["message"], "the same message, with the same id");
+    let asked = &calls[1];
+    assert_eq!(asked["message"]["contextId"], task["contextId"]);
+    assert_eq!(asked["message"]["referenceTaskIds"], json!([task["id"]]));
+}

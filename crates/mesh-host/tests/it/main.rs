@@ -1,0 +1,13 @@
+//! A host with real worker processes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod calls;
+mod card;
+mod faults;
+mod gateway;
+mod restart;
+mod streams;
+mod support;
+mod tasks;
+mod workers;
