@@ -3,6 +3,9 @@
 
 Every server is started anew for each cell. A round goes through all cells; where servers are compared, they
 take turns within a row, and each round begins with another one. A figure is the median of its rounds.
+
+What other processes take of the machine while a cell is measured is written down with it. With `--patience`,
+cells wait for a quiet machine, and are measured again when it was not.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import datetime
 import json
 import os
 import platform
+import resource
 import shutil
 import signal
 import statistics
@@ -36,6 +40,8 @@ ANY_PORT = "127.0.0.1:0"
 MEBIBYTE = 1 << 20
 CONNECTIONS = (1, 16, 64)
 START_UPS = 10
+# Of all cores, by others: more than this is noise.
+QUIET = 0.05
 
 
 @dataclass
@@ -130,6 +136,7 @@ class Cell:
     reports: list[dict[str, Any]] = field(default_factory=list)
 
     def measure(self, options: argparse.Namespace) -> None:
+        others = Others()
         with self.start() as server:
             command = [BIN / "load", *self.load, "--url", server.url, "--pid", server.pid, "-o", "json"]
             command += ["--connections", self.connections, "--seconds", options.seconds]
@@ -137,8 +144,10 @@ class Cell:
             done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(f"bench: {self.table}, {self.server}, {self.connections}: {done.stderr}")
-        self.reports.append(json.loads(done.stdout))
-        progress(f"{self.table:<14} {self.server:<28} {done.stderr.splitlines()[0]}")
+        report = json.loads(done.stdout) | {"others": others.share()}
+        self.reports.append(report)
+        text = done.stderr.splitlines()[0]
+        progress(f"{self.table:<13} {self.server:<38} others {report['others']:>4.0%}  {text}")
 
     def values(self, *path: str) -> list[float]:
         found = []
@@ -156,6 +165,56 @@ class Cell:
         """How far the rounds are apart, as a share of their median."""
         values = self.values(*path)
         return (max(values) - min(values)) / max(statistics.median(values), 1e-9)
+
+
+class Others:
+    """What processes that are not ours take of the machine, from now on."""
+
+    def __init__(self) -> None:
+        self.begin = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        """Seconds of all cores together, and those that somebody else used, since the machine's start."""
+        tick = os.sysconf("SC_CLK_TCK")
+        # user, nice, system, idle, iowait, irq, softirq, steal
+        fields = [int(field) / tick for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+        idle = fields[3] + fields[4]
+        ours = sum(
+            usage.ru_utime + usage.ru_stime
+            for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        )
+        return sum(fields), sum(fields) - idle - ours
+
+    def share(self) -> float:
+        """Our children count when they have ended."""
+        (before, theirs_before), (now, theirs_now) = self.begin, self._now()
+        return max(theirs_now - theirs_before, 0.0) / max(now - before, 0.01)
+
+
+class Patience:
+    """Waits for a quiet machine, and has cells measured again, for so many seconds in all."""
+
+    def __init__(self, seconds: float) -> None:
+        self.left = seconds
+
+    def measure(self, cell: Cell, options: argparse.Namespace) -> None:
+        while True:
+            self.wait()
+            begin = time.monotonic()
+            cell.measure(options)
+            if self.left <= 0 or cell.reports[-1]["others"] <= QUIET:
+                return
+            cell.reports.pop()
+            self.left -= time.monotonic() - begin
+
+    def wait(self) -> None:
+        while self.left > 0:
+            others = Others()
+            time.sleep(1)
+            if others.share() <= QUIET:
+                return
+            self.left -= 1
 
 
 def progress(text: str) -> None:
@@ -254,7 +313,6 @@ def environment(options: argparse.Namespace) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": output("git", "rev-parse", "--short=12", "HEAD") + changed,
         "fdatasync_ms": measure_disk(),
-        "load_average_before": os.getloadavg()[0],
         "seconds": options.seconds,
         "rounds": options.rounds,
     }
@@ -332,13 +390,15 @@ def start_table(start: dict[str, float]) -> str:
 
 def figures(results: dict[str, Any], groups: list[list[Cell]]) -> str:
     where, start = results["environment"], results["start"]
+    others = [report["others"] for cells in groups for cell in cells for report in cell.reports] or [0.0]
     disk = where["fdatasync_ms"]
     parts = [
         f"{where['cpu']}, {where['cores']} cores, {where['kernel']}; {where['rust']}, "
         f"Python {where['python']}; commit {where['commit']}, {where['date']}. "
         f"`fdatasync` of 4 KiB on this disk: p50 {disk['p50']:.2f} ms, p90 {disk['p90']:.2f} ms. "
         f"{where['rounds']} rounds of {where['seconds']:g} s for each cell; "
-        f"load average before the run {where['load_average_before']:.1f}.",
+        f"other processes took {statistics.median(others):.1%} of the machine, "
+        f"{max(others):.0%} in the worst of them.",
         "### A2A, blocking tasks\n\n" + a2a_table(groups, "blocking"),
         "### A2A, streamed events\n\n" + a2a_table(groups, "stream"),
         "### MCP, `tools/call`\n\n" + mcp_table(groups),
@@ -360,6 +420,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="time measured in each cell and round")
     parser.add_argument("--warmup", type=float, default=0.5, help="time before that")
     parser.add_argument("--rounds", type=int, default=3, help="how often each cell is measured")
+    parser.add_argument(
+        "--patience", type=float, default=0, help="seconds to wait for a quiet machine, in all"
+    )
     parser.add_argument("--only", choices=["a2a", "mcp", "start"], help="a part of it")
     parser.add_argument("--update-docs", action="store_true", help="write the tables to docs/benchmarks.md")
     options = parser.parse_args()
@@ -372,16 +435,17 @@ def main() -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     (WORK / "servers.log").write_text("")
 
+    groups, patience = all_cells(options.only), Patience(options.patience)
+    patience.wait()
     results: dict[str, Any] = {"environment": environment(options), "start": None, "cells": []}
     if options.only in (None, "start"):
         results["start"] = measure_start()
-    groups = all_cells(options.only)
     for turn in range(options.rounds):
         progress(f"round {turn + 1} of {options.rounds}")
         for group in groups:
             shift = turn % len(group)
             for cell in group[shift:] + group[:shift]:
-                cell.measure(options)
+                patience.measure(cell, options)
     results["cells"] = [
         {
             "table": cell.table,
