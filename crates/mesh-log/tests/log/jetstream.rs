@@ -1,0 +1,11 @@
+//! What only the JetStream provider promises.
+
+mod server;
+
+pub(crate) use server::Server;
+
+use mesh_log::{JetStreamLog, JetStreamOptions};
+
+pub(crate) async fn open(server: &Server) -> JetStreamLog {
+    JetStreamLog::open(JetStreamOptions::new(server.url())).await.unwrap()
+}
