@@ -1,6 +1,10 @@
 //! What only the JetStream provider promises.
 
+mod bounds;
+mod loss;
+mod proxy;
 mod server;
+mod several;
 
 pub(crate) use server::Server;
 

@@ -16,13 +16,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
-        Self::start_with("")
-    }
-
-    /// With more lines in its configuration.
-    pub(crate) fn start_with(settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (process, address) = launch(directory.path(), "127.0.0.1:-1", settings);
+        let (process, address) = launch(directory.path(), "127.0.0.1:-1");
         Self { directory, process, address }
     }
 
@@ -40,9 +35,15 @@ impl Server {
         self.process.wait().unwrap();
     }
 
+    /// Stops it or lets it go on.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.process.id().to_string()).status();
+        assert!(status.unwrap().success());
+    }
+
     /// The same server again, at the same address.
     pub(crate) fn restart(&mut self) {
-        (self.process, _) = launch(self.directory.path(), &self.address.to_string(), "");
+        (self.process, _) = launch(self.directory.path(), &self.address.to_string());
     }
 }
 
@@ -65,11 +66,11 @@ fn program() -> PathBuf {
 }
 
 /// Starts a server and waits until it says that it is ready, and where.
-fn launch(directory: &Path, listen: &str, settings: &str) -> (Child, SocketAddr) {
+fn launch(directory: &Path, listen: &str) -> (Child, SocketAddr) {
     let file = directory.join("nats.conf");
     let store = directory.join("store");
     let text = format!(
-        "listen: \"{listen}\"\nmax_payload: 8MB\njetstream {{ store_dir: {store:?}, sync_interval: always }}\n{settings}\n"
+        "listen: \"{listen}\"\nmax_payload: 8MB\njetstream {{ store_dir: {store:?}, sync_interval: always }}\n"
     );
     std::fs::write(&file, text).unwrap();
     let mut process = Command::new(program())
