@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use mesh_core::Seq;
 use std::fmt::Display;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 /// A message of the stream: its number there, and its content.
 pub(super) type Message = (u64, Bytes);
@@ -125,7 +125,7 @@ impl Link {
         let messages = loop {
             let connection = self.up(deadline).await?;
             let outcome = tokio::select! {
-                outcome = timeout_at(deadline, self.batch(subject, from, events, bytes)) => {
+                outcome = timeout(self.patience, self.batch(subject, from, events, bytes)) => {
                     outcome.unwrap_or_else(|_| Err(Miss::Again("no answer in time".to_owned())))
                 }
                 () = self.lost(connection) => Err(Miss::Again("the connection was lost".to_owned())),

@@ -3,8 +3,9 @@
 use super::names::Names;
 use super::options::JetStreamOptions;
 use crate::contract::LogError;
+use async_nats::jetstream::Context;
+use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType, Stream};
-use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -13,6 +14,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 /// How long to wait before something is tried again: at first, and at most.
 const PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Attempts within a timeout, if none is answered.
+const ATTEMPTS: u32 = 3;
 /// Atomic batches came with this version.
 const LOWEST_VERSION: (i64, i64, i64) = (2, 12, 0);
 
@@ -34,6 +37,8 @@ pub(super) struct Link {
     /// The servers' addresses, without passwords.
     pub(super) place: String,
     pub(super) timeout: Duration,
+    /// Of one attempt: there is time for several.
+    pub(super) patience: Duration,
 }
 
 impl Link {
@@ -49,7 +54,8 @@ impl Link {
             let version = client.server_info().version;
             return Err(refused(format!("the server is nats-server {version}; {major}.{minor} is needed")));
         }
-        let jetstream = jetstream::new(client.clone());
+        let patience = options.timeout / ATTEMPTS;
+        let jetstream = ContextBuilder::new().timeout(patience).build(client.clone());
         let mut pause = PAUSE;
         // A cluster that has just started has no leader for a moment.
         let stream = loop {
@@ -70,7 +76,7 @@ impl Link {
             return Err(refused(reason));
         }
         let copies = config.num_replicas > 1;
-        Ok(Self { client, stream, names, copies, connection, place, timeout: options.timeout })
+        Ok(Self { client, stream, names, copies, connection, place, timeout: options.timeout, patience })
     }
 
     /// Waits until the connection is up, and says which one it is.
@@ -131,7 +137,7 @@ async fn connect(options: &JetStreamOptions) -> Result<(Client, watch::Receiver<
     };
     let connecting = connecting
         .name("agentmesh log")
-        .request_timeout(Some(options.timeout))
+        .request_timeout(Some(options.timeout / ATTEMPTS))
         .connection_timeout(options.timeout)
         .ping_interval(Duration::from_secs(5))
         .reconnect_delay_callback(|attempts| {

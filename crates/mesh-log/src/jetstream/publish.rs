@@ -236,7 +236,7 @@ impl Shared {
                 headers.insert(NATS_BATCH_SEQUENCE, "2");
                 headers.insert(NATS_BATCH_COMMIT, "1");
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now()).min(link.patience);
             let request = Request::new().payload(step.body.clone()).headers(headers).timeout(Some(left));
             link.client.send_request(step.subject.clone(), request).await.map_err(|error| {
                 match error.kind() {

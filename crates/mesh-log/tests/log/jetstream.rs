@@ -1,6 +1,7 @@
 //! What only the JetStream provider promises.
 
 mod bounds;
+mod cluster;
 mod loss;
 mod proxy;
 mod server;
