@@ -3,6 +3,7 @@
 use super::Shared;
 use super::frame::Frame;
 use super::link::Pauses;
+use super::names;
 use crate::contract::LogError;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
@@ -71,7 +72,10 @@ async fn session(shared: &Shared) -> Result<(), LogError> {
         match Frame::decode(Bytes::copy_from_slice(&message.payload))
             .and_then(|frame| Ok((frame.head()?, frame)))
         {
-            Ok((head, frame)) => shared.absorb(head, &frame, number),
+            Ok((head, frame)) => {
+                let origin = names::origin_in(&message.subject).unwrap_or(names::NO_ORIGIN);
+                shared.absorb(head, origin, &frame, number);
+            }
             Err(error) => tracing::error!(store = link.place, message = number, "not followed: {error}"),
         }
         shared.reached(if rest == 0 { number.max(end) } else { number });

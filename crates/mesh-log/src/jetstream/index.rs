@@ -19,6 +19,7 @@ pub(super) struct Place {
 #[derive(Debug)]
 struct Entry {
     place: Place,
+    origin: Box<str>,
     owner: PrincipalId,
     agent: AgentName,
     context: ContextId,
@@ -45,13 +46,22 @@ impl Index {
         self.tasks.get(key).map(|entry| entry.place)
     }
 
-    /// Takes in a task's message. Returns whether it is newer than what was known.
-    pub(super) fn note(&mut self, head: TaskHead, frame: &Frame, message: u64) -> bool {
+    /// What the task was created by.
+    pub(super) fn origin(&self, key: &TaskKey) -> Option<Box<str>> {
+        self.tasks.get(key).map(|entry| entry.origin.clone())
+    }
+
+    /// Takes in a task's message. Returns whether it is this task's: two processes that create a task of the same name
+    /// from two messages at the same moment are not stopped, and then the first to be seen is the task.
+    pub(super) fn note(&mut self, head: TaskHead, origin: &str, frame: &Frame, message: u64) -> bool {
         let key = head.key;
         let (tenant, task) = (&key.tenant, &key.task);
         if let Some(known) = self.tasks.get(&key) {
-            if known.place.message >= message {
+            if *known.origin != *origin {
                 return false;
+            }
+            if known.place.message >= message {
+                return true;
             }
             if known.status_at != head.status_at
                 && let Some(of_tenant) = self.by_status.get_mut(tenant)
@@ -68,6 +78,7 @@ impl Index {
         }
         let entry = Entry {
             place: Place { seq: frame.last(), message },
+            origin: origin.into(),
             owner: head.control.owner.id,
             agent: head.control.agent,
             context: head.context_id,

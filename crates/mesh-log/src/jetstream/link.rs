@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Attempts within a timeout, if none is answered.
 const ATTEMPTS: u32 = 3;
-/// Atomic batches came with this version.
+/// Older ones do not check what `publish.rs` lets them check.
 const LOWEST_VERSION: (i64, i64, i64) = (2, 12, 0);
 
 /// Whether the connection is up, and which one it is.
@@ -68,8 +68,8 @@ impl Link {
             pause = (2 * pause).min(LONGEST_PAUSE);
         };
         let config = &stream.cached_info().config;
-        if !(config.allow_atomic_publish && config.allow_direct)
-            || config.subjects != names.subjects()
+        if !config.allow_direct
+            || config.subjects != vec![names.every_task()]
             || config.max_messages_per_subject > 0
         {
             let reason = format!("the stream {} is there, but was not made by Agent Mesh", config.name);
@@ -169,7 +169,7 @@ async fn open_stream(
 ) -> Result<Stream<Info>, String> {
     let config = Config {
         name: names.stream(),
-        subjects: names.subjects(),
+        subjects: vec![names.every_task()],
         description: Some("Agent Mesh: events and heads of tasks".to_owned()),
         retention: RetentionPolicy::Limits,
         // Nothing is taken away to make room: what is full refuses.
@@ -178,7 +178,6 @@ async fn open_stream(
         num_replicas: options.replicas.max(1),
         max_bytes: i64::try_from(options.max_bytes).ok().filter(|bytes| *bytes > 0).unwrap_or(-1),
         allow_direct: true,
-        allow_atomic_publish: true,
         // Expected sequences do what duplicate detection would; it only costs the server memory.
         duplicate_window: Duration::from_millis(100),
         ..Config::default()

@@ -11,8 +11,9 @@
 //! ```
 //!
 //! One append is one message: its events and its head are recorded together. The server takes it only if the task's
-//! last message is the one that the writer knew, so of two writers one is refused. The message that creates a task is
-//! recorded in the same atomic batch as the task's first events: there are no half-made tasks.
+//! last message is the one that the writer knew, so of two writers one is refused. What created a task is a part of its
+//! subject, and the server takes the first message only if nothing else has that origin: a message creates one task, and
+//! there are no half-made ones.
 
 mod fetch;
 mod follow;
@@ -72,7 +73,6 @@ struct Shared {
     /// One permit per append under way.
     appends: Semaphore,
     appending_bytes: AtomicUsize,
-    creations: Semaphore,
     max_tasks: usize,
     closed: AtomicBool,
 }
@@ -99,12 +99,36 @@ impl Shared {
     }
 
     /// Takes in a recorded message; one that is known already changes nothing.
-    fn absorb(&self, head: TaskHead, frame: &Frame, message: u64) {
+    fn absorb(&self, head: TaskHead, origin: &str, frame: &Frame, message: u64) {
         let key = head.key.clone();
-        self.index.write().unwrap_or_else(PoisonError::into_inner).note(head, frame, message);
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let ours = index.note(head, origin, frame, message);
+        drop(index);
+        if !ours {
+            tracing::error!(task = %key, message, "two tasks of the same name were created; this one is ignored");
+            return;
+        }
         let mut recent = self.recent();
         recent.rings.offer(&key, &frame.events);
         recent.tails.raise(&key, frame.last());
+    }
+
+    /// What a task was created by, if there is such a task, whoever created it.
+    async fn origin(&self, key: &TaskKey) -> Result<Option<Box<str>>, LogError> {
+        let known = self.index().origin(key);
+        if known.is_some() {
+            return Ok(known);
+        }
+        // Another process may have created it just now.
+        follow::catch_up(self, self.link.timeout).await?;
+        Ok(self.index().origin(key))
+    }
+
+    /// The last frame of a task, if there is such a task.
+    async fn last(&self, key: &TaskKey) -> Result<Option<Frame>, LogError> {
+        let Some(origin) = self.origin(key).await? else { return Ok(None) };
+        let last = self.link.last_frame(&self.link.names.task(key, &origin)).await?;
+        Ok(last.map(|(_, frame)| frame))
     }
 
     /// The consumer has brought everything up to this message.
@@ -125,7 +149,8 @@ impl Shared {
                 _ => recent.positions.get(&(key.clone(), after)).copied(),
             }
         };
-        let subject = self.link.names.task(key);
+        let Some(origin) = self.origin(key).await? else { return Ok(Vec::new()) };
+        let subject = self.link.names.task(key, &origin);
         let Some(mut from) = (match known {
             Some(known) => Some(known),
             None => self.link.find(&subject, after).await?,
@@ -189,7 +214,6 @@ impl JetStreamLog {
             impatient: Notify::new(),
             appends: Semaphore::new(options.in_flight.max(1)),
             appending_bytes: AtomicUsize::new(0),
-            creations: Semaphore::new(options.creations.max(1)),
             max_tasks: options.max_tasks,
             closed: AtomicBool::new(false),
         });
@@ -249,8 +273,7 @@ impl EventLog for JetStreamLog {
 
     async fn head(&self, key: &TaskKey) -> Result<Option<TaskHead>, LogError> {
         let shared = self.open_log()?;
-        let last = shared.link.last_frame(&shared.link.names.task(key)).await?;
-        last.map(|(_, frame)| frame.head()).transpose()
+        shared.last(key).await?.map(|frame| frame.head()).transpose()
     }
 
     async fn list(&self, query: ListQuery) -> Result<Page, LogError> {
@@ -278,16 +301,16 @@ impl EventLog for JetStreamLog {
         message: &MessageId,
     ) -> Result<Option<TaskId>, LogError> {
         let shared = self.open_log()?;
-        shared.made(&shared.link.names.made(tenant, owner, agent, message)).await
+        shared.made(&shared.link.names.made(tenant, &names::origin(owner, agent, message))).await
     }
 
     async fn tail(&self, key: &TaskKey) -> Result<watch::Receiver<Seq>, LogError> {
         let shared = self.open_log()?;
         // Following begins before looking, so that no append falls between the two.
         let mut receiver = shared.recent().tails.follow(key);
-        let last = shared.link.last_frame(&shared.link.names.task(key)).await?;
+        let last = shared.last(key).await?;
         shared.open()?;
-        shared.recent().tails.raise(key, last.map_or(0, |(_, frame)| frame.last()));
+        shared.recent().tails.raise(key, last.map_or(0, |frame| frame.last()));
         receiver.mark_unchanged();
         Ok(receiver)
     }

@@ -1,10 +1,12 @@
 //! What the stream and its subjects are called.
 //!
 //! ```text
-//!   {name}-log                       the stream
-//!   {name}.ev.{tenant}.{task}        one message per append of the task
-//!   {name}.made.{hash}               the task that a message created
+//!   {name}-log                              the stream
+//!   {name}.ev.{tenant}.{origin}.{task}      one message per append of the task
 //! ```
+//!
+//! The origin is the hash of what created the task: agent, owner and message. Before a task is created, the server checks
+//! that nothing has this origin yet, in the same step in which it records the task's first events.
 
 use mesh_core::{AgentName, MessageId, PrincipalId, TaskKey, Tenant};
 use sha2::{Digest, Sha256};
@@ -31,36 +33,40 @@ impl Names {
         format!("{}-log", self.name)
     }
 
-    /// What the stream takes in.
-    pub(super) fn subjects(&self) -> Vec<String> {
-        vec![self.every_task(), format!("{}.made.*", self.name)]
-    }
-
-    /// The appends of all tasks.
+    /// What the stream takes in: the appends of all tasks.
     pub(super) fn every_task(&self) -> String {
-        format!("{}.ev.*.*", self.name)
+        format!("{}.ev.*.*.*", self.name)
     }
 
     /// The appends of one task.
-    pub(super) fn task(&self, key: &TaskKey) -> String {
-        format!("{}.ev.{}.{}", self.name, token(key.tenant.as_str()), token(key.task.as_str()))
+    pub(super) fn task(&self, key: &TaskKey, origin: &str) -> String {
+        let (tenant, task) = (token(key.tenant.as_str()), token(key.task.as_str()));
+        format!("{}.ev.{tenant}.{origin}.{task}", self.name)
     }
 
-    /// What a message has created. The parts are hashed with their lengths, so that no two lists of them are the same.
-    pub(super) fn made(
-        &self,
-        tenant: &Tenant,
-        owner: &PrincipalId,
-        agent: &AgentName,
-        message: &MessageId,
-    ) -> String {
-        let mut hash = Sha256::new();
-        for part in [tenant.as_str(), owner.as_str(), agent.as_str(), message.as_str()] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        format!("{}.made.{}", self.name, hex(&hash.finalize()))
+    /// The appends of whatever has this origin: of one task, or of none.
+    pub(super) fn made(&self, tenant: &Tenant, origin: &str) -> String {
+        format!("{}.ev.{}.{origin}.*", self.name, token(tenant.as_str()))
     }
+}
+
+/// The origin of tasks that no message created: they can have it in common.
+pub(super) const NO_ORIGIN: &str = "-";
+
+/// What a message of an owner to an agent creates. The parts are hashed with their lengths, so that no two lists of them
+/// are the same.
+pub(super) fn origin(owner: &PrincipalId, agent: &AgentName, message: &MessageId) -> String {
+    let mut hash = Sha256::new();
+    for part in [owner.as_str(), agent.as_str(), message.as_str()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize())
+}
+
+/// The origin in the subject of a task.
+pub(super) fn origin_in(subject: &str) -> Option<&str> {
+    subject.rsplit('.').nth(1)
 }
 
 /// A text as one token of a subject. No two texts have the same token: what is not plain is written as `=XX`, and the

@@ -28,8 +28,6 @@ pub struct JetStreamOptions {
     pub in_flight: usize,
     /// Bytes of appends under way at most; one append more is answered with `Overloaded`.
     pub in_flight_bytes: usize,
-    /// Creations under way at most; more wait. The server allows 50 per stream, of all processes together.
-    pub creations: usize,
     /// Tasks in the stream at most: their heads are in memory. One more is answered with `Full`.
     pub max_tasks: usize,
     /// Positions of readers that are remembered, so that going on needs no search.
@@ -51,7 +49,6 @@ impl JetStreamOptions {
             timeout: Duration::from_secs(5),
             in_flight: 4096,
             in_flight_bytes: 64 << 20,
-            creations: 12,
             max_tasks: 1_000_000,
             positions: 16_384,
             tail_cache: TailCache::default(),

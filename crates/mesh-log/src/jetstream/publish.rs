@@ -15,31 +15,21 @@ use super::Shared;
 use super::frame::{Frame, encode};
 use super::index::Place;
 use super::link::Pauses;
+use super::names::{self, NO_ORIGIN};
 use crate::contract::{Append, AppendError, LogError, TaskHead};
 use async_nats::HeaderMap;
 use async_nats::client::{Request, RequestErrorKind};
-use async_nats::header::{
-    NATS_BATCH_COMMIT, NATS_BATCH_ID, NATS_BATCH_SEQUENCE, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
-    NATS_EXPECTED_STREAM,
-};
+use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_EXPECTED_STREAM};
 use bytes::Bytes;
 use mesh_core::{Seq, TaskId};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 /// What a message's headers and protocol line may add to its size.
 const ENVELOPE_BYTES: usize = 4096;
-
-/// What is kept of a message that created a task. Only the task is read; the rest is for people.
-#[derive(Serialize, Deserialize)]
-struct Made {
-    task: TaskId,
-    tenant: String,
-    owner: String,
-    agent: String,
-    message: String,
-}
+/// The header that says which subject the expected sequence is of, if it is not the message's own.
+const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 
 /// How one attempt ended.
 enum Miss {
@@ -70,9 +60,8 @@ struct Refusal {
 /// An append on its way.
 struct Step {
     id: Uuid,
-    subject: String,
-    /// The message that creates the task: where that is kept, and what is kept.
-    made: Option<(String, Bytes)>,
+    /// What creates the task, if this is its creation by a message.
+    origin: Option<String>,
     expected: Seq,
     head: TaskHead,
     body: Bytes,
@@ -92,20 +81,24 @@ impl Shared {
             let reason = format!("the log has reached its {} tasks", self.max_tasks);
             return Err(LogError::Full(reason).into());
         }
-        let _creation = match &step.made {
-            Some(_) => Some(self.creations.acquire().await.map_err(|_| LogError::Closed)?),
-            None => None,
-        };
+        if begins && self.index().place(&step.head.key).is_some() {
+            self.refusal(&step).await?;
+        }
         let mut pauses = Pauses::until(deadline);
         let mut unknown = false;
         loop {
-            let before = if begins { 0 } else { self.place(&step).await? };
-            let why = match self.publish(&step, before, deadline).await {
-                Ok(message) => return self.recorded(step, message),
+            let (origin, before) = if begins {
+                (step.origin.as_deref().unwrap_or(NO_ORIGIN).into(), 0)
+            } else {
+                self.place(&step).await?
+            };
+            let subject = self.link.names.task(&step.head.key, &origin);
+            let why = match self.publish(&step, &subject, before, deadline).await {
+                Ok(message) => return self.recorded(step, &origin, message),
                 Err(Miss::Full(why)) => return Err(LogError::Full(why).into()),
                 Err(Miss::Taken) => {
-                    if let Some(message) = self.resolve(&step, before).await? {
-                        return self.recorded(step, message);
+                    if let Some(message) = self.resolve(&step, &origin, before).await? {
+                        return self.recorded(step, &origin, message);
                     }
                     "somebody else is writing".to_owned()
                 }
@@ -127,18 +120,9 @@ impl Shared {
         let id = Uuid::new_v4();
         let head = append.head.clone();
         let expected = append.expected_seq;
-        let names = &self.link.names;
-        let made = append.creates.as_ref().filter(|_| expected == 0).map(|message| {
-            let (tenant, owner, agent) = (&head.key.tenant, &head.control.owner.id, &head.control.agent);
-            let made = Made {
-                task: head.key.task.clone(),
-                tenant: tenant.to_string(),
-                owner: owner.to_string(),
-                agent: agent.to_string(),
-                message: message.to_string(),
-            };
-            (names.made(tenant, owner, agent, message), serde_json::to_vec(&made).unwrap_or_default().into())
-        });
+        let message = append.creates.as_ref().filter(|_| expected == 0);
+        let origin =
+            message.map(|message| names::origin(&head.control.owner.id, &head.control.agent, message));
         let body = encode(id, append)?;
         let longest = self.link.client.max_payload().saturating_sub(ENVELOPE_BYTES);
         if body.len() > longest {
@@ -147,34 +131,38 @@ impl Shared {
                 body.len()
             )));
         }
-        Ok(Step { id, subject: names.task(&head.key), made, expected, head, body })
+        Ok(Step { id, origin, expected, head, body })
     }
 
-    /// The message that has to be the task's last one.
-    async fn place(&self, step: &Step) -> Result<u64, AppendError> {
-        let known = self.index().place(&step.head.key);
+    /// The task's origin, and the message that has to be its last one.
+    async fn place(&self, step: &Step) -> Result<(Box<str>, u64), AppendError> {
+        let key = &step.head.key;
+        let Some(origin) = self.origin(key).await? else { return Err(conflict(step, 0)) };
+        let known = self.index().place(key);
         let place = match known {
             // What is known may be old, but never is ahead.
             Some(place) if place.seq >= step.expected => Some(place),
-            _ => match self.link.last_frame(&step.subject).await? {
-                Some((message, frame)) => {
-                    let seq = frame.last();
-                    self.absorb(frame.head()?, &frame, message);
-                    Some(Place { seq, message })
-                }
-                None => None,
-            },
+            _ => self.look(step, &origin).await?,
         };
         match place {
-            Some(place) if place.seq == step.expected => Ok(place.message),
+            Some(place) if place.seq == step.expected => Ok((origin, place.message)),
             other => Err(conflict(step, other.map_or(0, |place| place.seq))),
         }
     }
 
+    /// Where the task is, as the server knows it.
+    async fn look(&self, step: &Step, origin: &str) -> Result<Option<Place>, LogError> {
+        let subject = self.link.names.task(&step.head.key, origin);
+        let Some((message, frame)) = self.link.last_frame(&subject).await? else { return Ok(None) };
+        self.absorb(frame.head()?, origin, &frame, message);
+        Ok(Some(Place { seq: frame.last(), message }))
+    }
+
     /// Finds out who took the place after `before`: the message's number if it was this append, a conflict if the task
     /// has moved on, and nothing if it can be tried again.
-    async fn resolve(&self, step: &Step, before: u64) -> Result<Option<u64>, AppendError> {
-        if let Some((message, frame)) = self.link.next_frame(&step.subject, before + 1).await?
+    async fn resolve(&self, step: &Step, origin: &str, before: u64) -> Result<Option<u64>, AppendError> {
+        let subject = self.link.names.task(&step.head.key, origin);
+        if let Some((message, frame)) = self.link.next_frame(&subject, before + 1).await?
             && frame.id == step.id
         {
             return Ok(Some(message));
@@ -183,67 +171,55 @@ impl Shared {
             self.refusal(step).await?;
             return Ok(None);
         }
-        if let Some((message, frame)) = self.link.last_frame(&step.subject).await? {
-            self.absorb(frame.head()?, &frame, message);
-            if frame.last() != step.expected {
-                return Err(conflict(step, frame.last()));
-            }
+        match self.look(step, origin).await? {
+            Some(place) if place.seq != step.expected => Err(conflict(step, place.seq)),
+            _ => Ok(None),
         }
-        Ok(None)
     }
 
     /// Why a task cannot be created: its message has made one, or there is one of its name.
     async fn refusal(&self, step: &Step) -> Result<(), AppendError> {
-        if let Some((subject, _)) = &step.made
-            && let Some(first) = self.made(subject).await?
+        let key = &step.head.key;
+        if let Some(origin) = &step.origin
+            && let Some(first) = self.made(&self.link.names.made(&key.tenant, origin)).await?
         {
             return Err(AppendError::Duplicate(first));
         }
-        match self.link.last_frame(&step.subject).await? {
-            Some((_, frame)) => Err(conflict(step, frame.last())),
+        match self.last(key).await? {
+            Some(frame) => Err(conflict(step, frame.last())),
             None => Ok(()),
         }
     }
 
-    /// The task that a message has made.
-    pub(super) async fn made(&self, subject: &str) -> Result<Option<TaskId>, LogError> {
-        let Some((_, json)) = self.link.last(subject).await? else { return Ok(None) };
-        let made: Made = serde_json::from_slice(&json)
-            .map_err(|error| self.link.failed("a created task's name", &error))?;
-        Ok(Some(made.task))
+    /// The task whose appends have these subjects: those of one origin.
+    pub(super) async fn made(&self, subjects: &str) -> Result<Option<TaskId>, LogError> {
+        let frame = self.link.last_frame(subjects).await?;
+        frame.map(|(_, frame)| Ok(frame.head()?.key.task)).transpose()
     }
 
-    fn recorded(&self, step: Step, message: u64) -> Result<Seq, AppendError> {
+    fn recorded(&self, step: Step, origin: &str, message: u64) -> Result<Seq, AppendError> {
         let frame = Frame::decode(step.body)?;
         let seq = frame.last();
-        self.absorb(step.head, &frame, message);
+        self.absorb(step.head, origin, &frame, message);
         Ok(seq)
     }
 
-    async fn publish(&self, step: &Step, before: u64, deadline: Instant) -> Result<u64, Miss> {
+    async fn publish(&self, step: &Step, subject: &str, before: u64, deadline: Instant) -> Result<u64, Miss> {
         let link = &self.link;
         let connection = link.up(deadline).await.map_err(|error| Miss::Refused(error.to_string()))?;
         let mut headers = HeaderMap::new();
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, before.to_string());
         headers.insert(NATS_EXPECTED_STREAM, link.stream.cached_info().config.name.as_str());
+        if let Some(origin) = &step.origin {
+            headers.insert(EXPECTED_SUBJECT, link.names.made(&step.head.key.tenant, origin));
+        }
+        let left = deadline.saturating_duration_since(Instant::now()).min(link.patience);
+        let request = Request::new().payload(step.body.clone()).headers(headers).timeout(Some(left));
         let published = async {
-            if let Some((subject, made)) = &step.made {
-                // Two messages that are recorded together or not at all; each must be the first of its subject.
-                headers.insert(NATS_BATCH_ID, Uuid::new_v4().simple().to_string());
-                headers.insert(NATS_BATCH_SEQUENCE, "1");
-                let first = link.client.publish_with_headers(subject.clone(), headers.clone(), made.clone());
-                first.await.map_err(|error| Miss::Unknown(error.to_string()))?;
-                headers.insert(NATS_BATCH_SEQUENCE, "2");
-                headers.insert(NATS_BATCH_COMMIT, "1");
-            }
-            let left = deadline.saturating_duration_since(Instant::now()).min(link.patience);
-            let request = Request::new().payload(step.body.clone()).headers(headers).timeout(Some(left));
-            link.client.send_request(step.subject.clone(), request).await.map_err(|error| {
-                match error.kind() {
-                    RequestErrorKind::NoResponders => Miss::Refused("the stream has no leader".to_owned()),
-                    RequestErrorKind::MaxPayloadExceeded => Miss::Full(error.to_string()),
-                    _ => Miss::Unknown(error.to_string()),
-                }
+            link.client.send_request(subject.to_owned(), request).await.map_err(|error| match error.kind() {
+                RequestErrorKind::NoResponders => Miss::Refused("the stream has no leader".to_owned()),
+                RequestErrorKind::MaxPayloadExceeded => Miss::Full(error.to_string()),
+                _ => Miss::Unknown(error.to_string()),
             })
         };
         let answer = tokio::select! {
@@ -265,7 +241,7 @@ impl From<Refusal> for Miss {
         let Refusal { err_code, description } = refusal;
         let why = format!("{description} ({err_code})");
         match err_code {
-            // Wrong last sequence; and somebody's batch for the same subject is being recorded.
+            // Wrong last sequence.
             10071 | 10164 => Self::Taken,
             // Resources of the account, the server or the stream; a message that is too large.
             10002 | 10023 | 10028 | 10047 | 10054 | 10077 => Self::Full(why),
