@@ -3,6 +3,7 @@
 //! - [`EventLog`]: the contract, with a drawing of how an append reaches its subscribers and the eight promises that
 //!   every provider keeps. `tests/log/contract.rs` holds the tests of those promises; each provider is run through it.
 //! - [`SqliteLog`]: one file, one writer thread, one fsync for many appends. For one machine.
+//! - [`JetStreamLog`]: a stream in NATS, shared by any number of processes.
 //! - [`MemoryLog`]: nothing on disk. For `--ephemeral` and for tests.
 //!
 //! Inside `sqlite`:
@@ -12,11 +13,25 @@
 //!   options.rs  every bound and setting, with its name          open.rs     lock, identity, health, schema, pragmas
 //!   writer.rs   the thread: batch, commit, publish, answer      apply.rs    one append inside a transaction
 //!   readers.rs  read connections on blocking threads            query.rs    what they ask
-//!   rings.rs    recent events in memory                         error.rs    what SQLite says, in words of the contract
+//!   error.rs    what SQLite says, in words of the contract
 //! ```
+//!
+//! Inside `jetstream` (streams and subjects: `docs/jetstream.md`):
+//!
+//! ```text
+//!   mod.rs      the provider: what is answered from memory, and what the server is asked
+//!   options.rs  every bound and setting, with its name          names.rs    stream and subjects
+//!   link.rs     the connection and the stream                   frame.rs    one append as one message
+//!   publish.rs  append, and what became of it                   fetch.rs    reading frames
+//!   index.rs    the heads of all tasks                          follow.rs   the one consumer
+//! ```
+//!
+//! Both: `rings.rs` (recent events in memory), `tails.rs` (who follows which task).
 
 mod contract;
+mod jetstream;
 mod memory;
+mod rings;
 mod sqlite;
 mod tails;
 
@@ -24,5 +39,7 @@ pub use contract::{
     Append, AppendError, EventLog, ListQuery, LogError, NewEvent, Page, PageCursor, ReadLimit, StoredEvent,
     TaskHead,
 };
+pub use jetstream::{JetStreamLog, JetStreamOptions};
 pub use memory::MemoryLog;
-pub use sqlite::{Durability, SqliteLog, SqliteOptions, TailCache, Usage};
+pub use rings::TailCache;
+pub use sqlite::{Durability, SqliteLog, SqliteOptions, Usage};

@@ -56,7 +56,12 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Outcome {
 }
 
 fn announce(mesh: &Mesh, running: &RunningMesh, ephemeral: bool, printer: &Printer) -> Outcome<()> {
-    let storage = if ephemeral { "memory".to_owned() } else { mesh.storage.path.display().to_string() };
+    let storage = match &mesh.storage.nats {
+        _ if ephemeral => "memory".to_owned(),
+        // The addresses may hold passwords.
+        Some(_) => format!("NATS, stream {}-log", mesh.mesh),
+        None => mesh.storage.path.display().to_string(),
+    };
     if printer.is_json() {
         let agents: serde_json::Map<_, _> =
             mesh.agents.iter().map(|(name, agent)| (name.clone(), agent.url().into())).collect();

@@ -41,7 +41,7 @@ impl RunningMesh {
     /// Opens the ports and stores, then starts every part. Ports that the system chose are written into `mesh`.
     pub(crate) async fn start(mesh: &mut Mesh, ephemeral: bool, tracer: Tracer) -> Result<Self, Failure> {
         let ports = Ports::open(mesh).await?;
-        let store = Store::open(mesh, ephemeral)?;
+        let store = Store::open(mesh, ephemeral).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut registry = Registry::default();
         let metrics = HostMetrics::register(&mut registry);

@@ -2,7 +2,7 @@
 
 use crate::exit::{ExitStatus, Failure};
 use mesh_config::Mesh;
-use mesh_log::{EventLog, MemoryLog, SqliteLog, SqliteOptions};
+use mesh_log::{EventLog, JetStreamLog, JetStreamOptions, LogError, MemoryLog, SqliteLog, SqliteOptions};
 use mesh_policy::{AuditError, AuditRecord, AuditSink, AuditSlot, JsonlAudit, JsonlSettings};
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens the stores of a mesh; `ephemeral` keeps everything in memory.
-    pub(crate) fn open(mesh: &Mesh, ephemeral: bool) -> Result<Self, Failure> {
+    pub(crate) async fn open(mesh: &Mesh, ephemeral: bool) -> Result<Self, Failure> {
         if ephemeral {
             let audit: Arc<dyn AuditSink> = Arc::new(LoggedAudit);
             return Ok(Self { log: Arc::new(MemoryLog::new()), audit, file: None });
@@ -30,19 +30,12 @@ impl Store {
             Failure::failed(format!("the storage directory {} cannot be made: {error}", directory.display()))
                 .hint("set `storage:` in the mesh file to a directory that this user may write to, or use --ephemeral")
         })?;
-        let options = SqliteOptions {
-            durability: match mesh.storage.durability {
-                mesh_config::Durability::Full => mesh_log::Durability::Full,
-                mesh_config::Durability::Relaxed => mesh_log::Durability::Relaxed,
-            },
-            ..SqliteOptions::default()
-        };
-        let log = SqliteLog::open(&directory.join(LOG_FILE), options)
-            .map_err(|error| Failure::new(ExitStatus::Failed, error.to_string()))?;
+        let log =
+            open_log(mesh).await.map_err(|error| Failure::new(ExitStatus::Failed, error.to_string()))?;
         let audit = JsonlAudit::open(&JsonlSettings::new(&mesh.gateway.audit))
             .map_err(|error| Failure::failed(chain(&error)))?;
         let file = Arc::new(audit);
-        Ok(Self { log: Arc::new(log), audit: Arc::clone(&file) as Arc<dyn AuditSink>, file: Some(file) })
+        Ok(Self { log, audit: Arc::clone(&file) as Arc<dyn AuditSink>, file: Some(file) })
     }
 
     /// Writes what is left and closes.
@@ -54,6 +47,27 @@ impl Store {
             tracing::error!(%error, "audit records may be missing");
         }
     }
+}
+
+/// The log in the storage directory, or in NATS.
+async fn open_log(mesh: &Mesh) -> Result<Arc<dyn EventLog>, LogError> {
+    let storage = &mesh.storage;
+    if let Some(servers) = &storage.nats {
+        let options = JetStreamOptions {
+            name: mesh.mesh.clone(),
+            replicas: storage.replicas,
+            ..JetStreamOptions::new(servers)
+        };
+        return Ok(Arc::new(JetStreamLog::open(options).await?));
+    }
+    let options = SqliteOptions {
+        durability: match storage.durability {
+            mesh_config::Durability::Full => mesh_log::Durability::Full,
+            mesh_config::Durability::Relaxed => mesh_log::Durability::Relaxed,
+        },
+        ..SqliteOptions::default()
+    };
+    Ok(Arc::new(SqliteLog::open(&storage.path.join(LOG_FILE), options)?))
 }
 
 /// The audit trail of a mesh that keeps nothing: lines of the log, with target `audit`.

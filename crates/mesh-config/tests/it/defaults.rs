@@ -94,6 +94,16 @@ fn a_file_is_read_with_paths_from_its_folder() {
 }
 
 #[test]
+fn tasks_are_kept_in_nats_and_the_audit_in_a_directory() {
+    let storage = good("storage: \"nats://a:4222,tls://b\"").storage;
+    assert_eq!(storage.nats.as_deref(), Some("nats://a:4222,tls://b"));
+    assert_eq!((storage.path.as_path(), storage.replicas), (Path::new("/demo/.agentmesh"), 1));
+    let storage = good("storage: { nats: \"nats://a\", path: here, replicas: 3 }").storage;
+    assert_eq!((storage.path.as_path(), storage.replicas), (Path::new("/demo/here"), 3));
+    assert_eq!(good("").storage.nats, None);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let missing = load(&folder.path().join("none.yaml"), &LoadOptions::new(&env)).unwrap_err().to_string();

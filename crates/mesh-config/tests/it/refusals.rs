@@ -7,21 +7,34 @@ use crate::support::{bad, env};
 #[test]
 fn what_is_planned_is_refused_by_name() {
     insta::assert_snapshot!(bad(r#"
-storage: nats://127.0.0.1:4222
 access: { auth: oidc }
 "#), @r#"
-    error: storage in NATS is not supported yet, planned
-     --> mesh.yaml:1:10
-      |
-    1 | storage: nats://127.0.0.1:4222
-      |          ^^^^^^^^^^^^^^^^^^^^^ name a directory
-
     error: `oidc` is not supported yet (planned: API keys and OpenID Connect)
-     --> mesh.yaml:2:17
+     --> mesh.yaml:1:17
       |
-    2 | access: { auth: oidc }
+    1 | access: { auth: oidc }
       |                 ^^^^ write off
     "#);
+}
+
+#[test]
+fn storage_is_a_directory_or_nats_servers() {
+    insta::assert_snapshot!(bad("storage: postgres://h/db"), @r"
+    error: storage must be a directory or NATS servers
+     --> mesh.yaml:1:10
+      |
+    1 | storage: postgres://h/db
+      |          ^^^^^^^^^^^^^^^ like .agentmesh or nats://host:4222
+    ");
+    for storage in ["nats://h:4222/path", "{ nats: h }", "nats://", "\"nats://h,http://h\""] {
+        let report = bad(&format!("storage: {storage}"));
+        assert!(report.contains("expected NATS servers like nats://host:4222"), "{report}");
+    }
+    let report = bad("storage: nats://me:word@h:4222");
+    assert!(
+        report.contains("a password is given only by reference") && !report.contains("word@"),
+        "{report}"
+    );
 }
 
 #[test]

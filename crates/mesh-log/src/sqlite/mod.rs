@@ -17,14 +17,14 @@ mod open;
 mod options;
 mod query;
 mod readers;
-mod rings;
 mod writer;
 
-pub use options::{Durability, SqliteOptions, TailCache};
+pub use options::{Durability, SqliteOptions};
 
 use crate::contract::{
     Append, AppendError, EventLog, ListQuery, LogError, Page, ReadLimit, StoredEvent, TaskHead,
 };
+use crate::rings::Rings;
 use crate::tails::Tails;
 use apply::Step;
 use async_trait::async_trait;
@@ -32,7 +32,6 @@ use error::translate;
 use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
 use open::Opened;
 use readers::Readers;
-use rings::Rings;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Settings of the SQLite provider. Everything that it holds in memory has its bound here.
 
+use crate::rings::TailCache;
+
 /// What an acknowledged append survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -9,23 +11,6 @@ pub enum Durability {
     /// A crash of the process. A loss of power may take the last moments away, for readers too; what is left is
     /// consistent.
     Relaxed,
-}
-
-/// How much of the newest events is kept in memory for those who follow a tail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TailCache {
-    /// Events of one task at most.
-    pub task_events: usize,
-    /// Bytes of one task at most.
-    pub task_bytes: usize,
-    /// Bytes of all tasks together at most.
-    pub total_bytes: usize,
-}
-
-impl Default for TailCache {
-    fn default() -> Self {
-        Self { task_events: 256, task_bytes: 256 << 10, total_bytes: 64 << 20 }
-    }
 }
 
 /// How a [`SqliteLog`](super::SqliteLog) is run. A number that is 0 where one is needed counts as 1.

@@ -4,24 +4,46 @@ mod listing;
 mod tail;
 mod writing;
 
-use mesh_log::{EventLog, MemoryLog, SqliteLog, SqliteOptions, TailCache};
+use crate::jetstream::Server;
+use mesh_log::{EventLog, JetStreamLog, JetStreamOptions, MemoryLog, SqliteLog, SqliteOptions, TailCache};
 use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A log of its own for each test.
 pub(crate) struct Store {
     pub(crate) log: Arc<dyn EventLog>,
-    _directory: Option<TempDir>,
+    _behind: Behind,
+}
+
+/// What a log needs as long as it is used.
+enum Behind {
+    Nothing,
+    Directory(#[allow(dead_code)] TempDir),
+    Server(#[allow(dead_code)] Server),
 }
 
 fn in_memory() -> Store {
-    Store { log: Arc::new(MemoryLog::new()), _directory: None }
+    Store { log: Arc::new(MemoryLog::new()), _behind: Behind::Nothing }
 }
 
 fn in_sqlite(options: SqliteOptions) -> Store {
     let directory = tempfile::tempdir().unwrap();
     let log = SqliteLog::open(&directory.path().join("tasks.db"), options).unwrap();
-    Store { log: Arc::new(log), _directory: Some(directory) }
+    Store { log: Arc::new(log), _behind: Behind::Directory(directory) }
+}
+
+async fn in_jetstream(change: impl FnOnce(&mut JetStreamOptions)) -> Store {
+    let server = Server::start();
+    let mut options = JetStreamOptions::new(server.url());
+    change(&mut options);
+    let log = JetStreamLog::open(options).await.unwrap();
+    Store { log: Arc::new(log), _behind: Behind::Server(server) }
+}
+
+/// Every event is read from the server, and every position is searched for.
+fn without_rings(options: &mut JetStreamOptions) {
+    options.tail_cache = TailCache { task_events: 0, task_bytes: 0, total_bytes: 0 };
+    options.positions = 1;
 }
 
 /// Every event is read from the file, every place is looked up, and nearly every append is a commit of its own.
@@ -40,6 +62,9 @@ macro_rules! promises {
         promises!(@provider memory, super::in_memory(), $($module: $($test),+;)+);
         promises!(@provider sqlite, super::in_sqlite(Default::default()), $($module: $($test),+;)+);
         promises!(@provider sqlite_without_memory, super::in_sqlite(super::without_memory()),
+            $($module: $($test),+;)+);
+        promises!(@provider jetstream, super::in_jetstream(|_| {}).await, $($module: $($test),+;)+);
+        promises!(@provider jetstream_without_rings, super::in_jetstream(super::without_rings).await,
             $($module: $($test),+;)+);
     };
     (@provider $provider:ident, $store:expr, $($module:ident: $($test:ident),+;)+) => {

@@ -4,5 +4,6 @@
 mod build;
 mod contract;
 mod crash;
+mod jetstream;
 mod model;
 mod sqlite;

@@ -1,11 +1,15 @@
-//! Random operations on a [`SqliteLog`], with the [`MemoryLog`] beside it as the model: whatever is done, both answer
-//! the same, also after the file was closed and opened again.
+//! Random operations on a log, with the [`MemoryLog`] beside it as the model: whatever is done, both answer the same,
+//! also after the log was closed and opened again.
 
 use crate::build::{With, all, key, read_all, step};
+use crate::jetstream::Server;
 use crate::sqlite::Place;
 use mesh_core::model::TaskState;
 use mesh_core::{Seq, TaskKey, Timestamp};
-use mesh_log::{Append, EventLog, ListQuery, MemoryLog, ReadLimit, SqliteOptions, TailCache};
+use mesh_log::{
+    Append, EventLog, JetStreamLog, JetStreamOptions, ListQuery, MemoryLog, ReadLimit, SqliteOptions,
+    TailCache,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -141,12 +145,9 @@ async fn everything(log: &dyn EventLog) -> Vec<String> {
     tasks
 }
 
-async fn compare(operations: Vec<Operation>) {
-    let place = Place::new();
-    // So small that rings and places are evicted all the time.
-    let tail_cache = TailCache { task_events: 5, task_bytes: 1500, total_bytes: 5000 };
-    let options = SqliteOptions { readers: 1, known_tasks: 3, tail_cache, ..Default::default() };
-    let (model, mut log) = (MemoryLog::new(), place.open_with(options.clone()));
+/// Does the same to a log and to the model. The log can be opened again and again.
+async fn compare(open: impl AsyncFn() -> Box<dyn EventLog>, operations: Vec<Operation>) {
+    let (model, mut log) = (MemoryLog::new(), open().await);
     let mut seqs = [0; TASKS];
     for operation in operations {
         if let Operation::Reopen { close } = operation {
@@ -154,17 +155,24 @@ async fn compare(operations: Vec<Operation>) {
                 log.close().await;
             }
             drop(log);
-            log = place.open_with(options.clone());
+            log = open().await;
         }
         let expected = answer(&model, &operation, &seqs).await;
-        assert_eq!(answer(&log, &operation, &seqs).await, expected, "{operation:?}");
+        assert_eq!(answer(&*log, &operation, &seqs).await, expected, "{operation:?}");
         for (task, seq) in seqs.iter_mut().enumerate() {
             *seq = model.head(&name(task)).await.unwrap().map_or(0, |head| head.seq);
         }
     }
-    assert_eq!(everything(&log).await, everything(&model).await);
+    assert_eq!(everything(&*log).await, everything(&model).await);
     drop(log);
-    assert_eq!(everything(&place.open_with(options)).await, everything(&model).await);
+    assert_eq!(everything(&*open().await).await, everything(&model).await);
+}
+
+/// So small that rings and places are evicted all the time.
+const TAIL_CACHE: TailCache = TailCache { task_events: 5, task_bytes: 1500, total_bytes: 5000 };
+
+fn block_on(work: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
 }
 
 proptest! {
@@ -172,6 +180,29 @@ proptest! {
 
     #[test]
     fn the_file_answers_as_the_model_does(operations in vec(operation(), 1..80)) {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(compare(operations));
+        let place = Place::new();
+        let options =
+            SqliteOptions { readers: 1, known_tasks: 3, tail_cache: TAIL_CACHE, ..Default::default() };
+        let open = async || {
+            let log: Box<dyn EventLog> = Box::new(place.open_with(options.clone()));
+            log
+        };
+        block_on(compare(open, operations));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_stream_answers_as_the_model_does(operations in vec(operation(), 1..80)) {
+        let server = Server::start();
+        let options =
+            JetStreamOptions { positions: 3, tail_cache: TAIL_CACHE, ..JetStreamOptions::new(server.url()) };
+        let open = async || {
+            let log: Box<dyn EventLog> = Box::new(JetStreamLog::open(options.clone()).await.unwrap());
+            log
+        };
+        block_on(compare(open, operations));
     }
 }

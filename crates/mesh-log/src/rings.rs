@@ -1,10 +1,26 @@
 //! The newest events of the tasks that were appended to last, so that who follows a tail needs no disk.
 
-use super::options::TailCache;
 use crate::contract::{ReadLimit, StoredEvent};
 use hashlink::LruCache;
 use mesh_core::{Seq, TaskKey};
 use std::collections::VecDeque;
+
+/// How much of the newest events is kept in memory for those who follow a tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TailCache {
+    /// Events of one task at most.
+    pub task_events: usize,
+    /// Bytes of one task at most.
+    pub task_bytes: usize,
+    /// Bytes of all tasks together at most.
+    pub total_bytes: usize,
+}
+
+impl Default for TailCache {
+    fn default() -> Self {
+        Self { task_events: 256, task_bytes: 256 << 10, total_bytes: 64 << 20 }
+    }
+}
 
 /// What an event costs beside its bytes, and a ring beside its events; both rounded up.
 const EVENT_OVERHEAD: usize = 128;
@@ -24,7 +40,7 @@ struct Ring {
 /// No attention is paid to who follows what: a follower who has kept up needs only events that are still to come, and
 /// these make their task the newest.
 #[derive(Debug)]
-pub(super) struct Rings {
+pub(crate) struct Rings {
     rings: LruCache<TaskKey, Ring>,
     events: usize,
     bytes: usize,
@@ -36,27 +52,27 @@ fn cost(event: &StoredEvent) -> usize {
 }
 
 impl Rings {
-    pub(super) fn new(bounds: TailCache) -> Self {
+    pub(crate) fn new(bounds: TailCache) -> Self {
         Self { rings: LruCache::new_unbounded(), events: 0, bytes: 0, bounds }
     }
 
     /// Says that events of the task are about to be committed. Until they are [pushed](Self::push), or the commit
     /// failed and the ring is [current](Self::settle) again, the ring does not know whether it has the last event.
-    pub(super) fn expect(&mut self, key: &TaskKey) {
+    pub(crate) fn expect(&mut self, key: &TaskKey) {
         if let Some(ring) = self.rings.peek_mut(key) {
             ring.behind = true;
         }
     }
 
     /// Says that nothing was committed.
-    pub(super) fn settle(&mut self, key: &TaskKey) {
+    pub(crate) fn settle(&mut self, key: &TaskKey) {
         if let Some(ring) = self.rings.peek_mut(key) {
             ring.behind = false;
         }
     }
 
     /// Takes in what was just recorded.
-    pub(super) fn push(&mut self, key: &TaskKey, events: impl Iterator<Item = StoredEvent>) {
+    pub(crate) fn push(&mut self, key: &TaskKey, events: impl Iterator<Item = StoredEvent>) {
         let mut ring = self.rings.remove(key).unwrap_or_else(|| {
             self.bytes += RING_OVERHEAD;
             Ring::default()
@@ -83,7 +99,7 @@ impl Rings {
     }
 
     /// The events after `after`, if they are here; `None` if only the disk knows.
-    pub(super) fn read(&self, key: &TaskKey, after: Seq, limit: ReadLimit) -> Option<Vec<StoredEvent>> {
+    pub(crate) fn read(&self, key: &TaskKey, after: Seq, limit: ReadLimit) -> Option<Vec<StoredEvent>> {
         let Ring { events: ring, behind, .. } = self.rings.peek(key)?;
         let first = ring.front()?.seq;
         let skip = usize::try_from(after.checked_add(1)?.checked_sub(first)?).unwrap_or(usize::MAX);
@@ -100,14 +116,34 @@ impl Rings {
         (!taken.is_empty() || !behind).then_some(taken)
     }
 
+    /// Takes in events that may be known here already, or may come after some that are not: then the ring begins anew.
+    /// For logs with other writers, whose events come from two sides.
+    pub(crate) fn offer(&mut self, key: &TaskKey, events: &[StoredEvent]) {
+        let Some(first) = events.first() else { return };
+        let last = self.rings.peek(key).and_then(|ring| ring.events.back()).map(|event| event.seq);
+        match last {
+            Some(last) if first.seq <= last => return,
+            Some(last) if first.seq > last + 1 => self.forget(key),
+            _ => {}
+        }
+        self.push(key, events.iter().cloned());
+    }
+
+    fn forget(&mut self, key: &TaskKey) {
+        if let Some(ring) = self.rings.remove(key) {
+            self.events -= ring.events.len();
+            self.bytes -= ring.bytes + RING_OVERHEAD;
+        }
+    }
+
     /// The number of the task's last event, if it is known here.
-    pub(super) fn last(&self, key: &TaskKey) -> Option<Seq> {
+    pub(crate) fn last(&self, key: &TaskKey) -> Option<Seq> {
         let ring = self.rings.peek(key).filter(|ring| !ring.behind)?;
         ring.events.back().map(|event| event.seq)
     }
 
     /// Tasks, events and bytes held.
-    pub(super) fn size(&self) -> (usize, usize, usize) {
+    pub(crate) fn size(&self) -> (usize, usize, usize) {
         (self.rings.len(), self.events, self.bytes)
     }
 }
@@ -156,6 +192,21 @@ mod tests {
         rings.expect(&key(1));
         rings.push(&key(1), events(4..=4, 10));
         assert_eq!((read(&rings, 3), rings.last(&key(1))), (Some(vec![4]), Some(4)));
+    }
+
+    #[test]
+    fn what_is_offered_twice_is_kept_once_and_a_gap_begins_a_new_ring() {
+        let mut rings = Rings::new(BOUNDS);
+        let offer = |rings: &mut Rings, range| rings.offer(&key(1), &events(range, 10).collect::<Vec<_>>());
+        offer(&mut rings, 1..=2);
+        offer(&mut rings, 1..=2);
+        offer(&mut rings, 3..=3);
+        assert_eq!(read(&rings, 0), Some(vec![1, 2, 3]));
+        offer(&mut rings, 5..=6);
+        assert_eq!((read(&rings, 3), read(&rings, 4)), (None, Some(vec![5, 6])));
+        offer(&mut rings, 4..=4);
+        assert_eq!(read(&rings, 4), Some(vec![5, 6]));
+        assert_eq!(rings.size(), (1, 2, 2 * (10 + EVENT_OVERHEAD) + RING_OVERHEAD));
     }
 
     #[test]
