@@ -26,6 +26,7 @@ test: test-rust test-python test-interop ## Run every test; installs what they n
 
 .PHONY: test-rust
 test-rust: build
+	$(ENV) nats
 	$(CARGO) test --locked --workspace
 
 .PHONY: test-python
