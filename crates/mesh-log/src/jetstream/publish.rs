@@ -77,11 +77,13 @@ impl Shared {
             self.refusal(&step).await?;
             return Err(LogError::Failed("a task begins with at least one event".to_owned()).into());
         }
-        if begins && self.index().len() >= self.max_tasks {
+        if begins && self.at_limit() {
+            self.refusal(&step).await?;
             let reason = format!("the log has reached its {} tasks", self.max_tasks);
             return Err(LogError::Full(reason).into());
         }
-        if begins && self.index().place(&step.head.key).is_some() {
+        let known = self.index().place(&step.head.key);
+        if begins && known.is_some() {
             self.refusal(&step).await?;
         }
         let mut pauses = Pauses::until(deadline);
@@ -114,6 +116,10 @@ impl Shared {
                 return Err(self.link.failed(&format!("an append was given up, {outcome}"), &why).into());
             }
         }
+    }
+
+    fn at_limit(&self) -> bool {
+        self.index().len() >= self.max_tasks
     }
 
     fn prepare(&self, append: Append) -> Result<Step, LogError> {
