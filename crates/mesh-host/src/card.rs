@@ -27,7 +27,6 @@ pub(crate) fn serve(settings: &HostSettings, declared: &DeclaredCard) -> ServedC
 
 fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
     let configured = &settings.agent.card;
-    let url = format!("{}/", settings.agent.url().trim_end_matches('/'));
     let description = if configured.description.is_empty() {
         declared.description.clone().unwrap_or_else(|| format!("Agent {}", settings.name))
     } else {
@@ -41,12 +40,7 @@ fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
             .unwrap_or_else(|| settings.name.to_string()),
         description,
         version: configured.version.clone(),
-        supported_interfaces: vec![AgentInterface {
-            url,
-            protocol_binding: "JSONRPC".to_owned(),
-            protocol_version: "1.0".to_owned(),
-            tenant: None,
-        }],
+        supported_interfaces: interfaces(settings.agent.url().trim_end_matches('/')),
         capabilities: AgentCapabilities {
             streaming: Some(true),
             push_notifications: Some(false),
@@ -73,6 +67,17 @@ fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
         security_requirements: None,
         signatures: None,
     }
+}
+
+/// What is served under a base URL without a slash at its end, best first.
+fn interfaces(base: &str) -> Vec<AgentInterface> {
+    let interface = |binding: &str, url: String| AgentInterface {
+        url,
+        protocol_binding: binding.to_owned(),
+        protocol_version: "1.0".to_owned(),
+        tenant: None,
+    };
+    vec![interface("JSONRPC", format!("{base}/")), interface("HTTP+JSON", base.to_owned())]
 }
 
 fn skills(settings: &HostSettings, declared: &DeclaredCard) -> Vec<AgentSkill> {

@@ -54,9 +54,9 @@ async def test_it_resolves_the_card(mesh: Mesh, rpc: Rpc) -> None:
     assert card.capabilities.streaming
     assert not card.capabilities.push_notifications
     assert [e.uri for e in card.capabilities.extensions] == ["urn:agentmesh:a2a-extension:event-log:v1"]
-    (interface,) = card.supported_interfaces
-    assert (interface.protocol_binding, interface.protocol_version) == ("JSONRPC", "1.0")
-    assert interface.url.rstrip("/") == url
+    assert {interface.protocol_version for interface in card.supported_interfaces} == {"1.0"}
+    urls = {interface.protocol_binding: interface.url for interface in card.supported_interfaces}
+    assert urls == {"JSONRPC": f"{url}/", "HTTP+JSON": url}
 
 
 async def test_a_card_that_has_not_changed_is_not_sent_again(rpc: Rpc) -> None:

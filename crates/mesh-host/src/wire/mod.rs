@@ -1,8 +1,17 @@
-//! The A2A 1.0 JSON-RPC binding (section 9): requests in, answers and streams out.
+//! The bindings of A2A 1.0: requests in, answers and streams out.
+//!
+//! - `http`: the routes, the card, and JSON-RPC (section 9) with its `envelope`.
+//! - `rest`: HTTP+JSON (section 11).
+//! - `operate`: what all bindings decode into and have done; `params` are its parameters.
+//! - `body`, `sse`, `version`: what the bindings over HTTP share.
 
+mod body;
 mod envelope;
 mod http;
+mod operate;
 mod params;
+mod rest;
 mod sse;
+mod version;
 
-pub(crate) use http::router;
+pub(crate) use self::http::router;
