@@ -77,7 +77,23 @@ fn interfaces(base: &str) -> Vec<AgentInterface> {
         protocol_version: "1.0".to_owned(),
         tenant: None,
     };
-    vec![interface("JSONRPC", format!("{base}/")), interface("HTTP+JSON", base.to_owned())]
+    let mut interfaces =
+        vec![interface("JSONRPC", format!("{base}/")), interface("HTTP+JSON", base.to_owned())];
+    if let Some(address) = grpc_address(base) {
+        interfaces.insert(1, interface("GRPC", address));
+    }
+    interfaces
+}
+
+/// `host:port`, as gRPC names a server. It has no paths, so an agent under a path cannot be reached by it.
+fn grpc_address(base: &str) -> Option<String> {
+    let uri: http::Uri = base.parse().ok()?;
+    if uri.path() != "/" && !uri.path().is_empty() {
+        return None;
+    }
+    let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let port = uri.port_u16().unwrap_or(usual);
+    Some(format!("{}:{port}", uri.host()?))
 }
 
 fn skills(settings: &HostSettings, declared: &DeclaredCard) -> Vec<AgentSkill> {
@@ -110,4 +126,35 @@ fn skills(settings: &HostSettings, declared: &DeclaredCard) -> Vec<AgentSkill> {
             security_requirements: None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_served_depends_on_where_the_agent_is() {
+        let urls = |base| -> Vec<(String, String)> {
+            interfaces(base).into_iter().map(|i| (i.protocol_binding, i.url)).collect()
+        };
+        let own = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(binding, url)| ((*binding).to_owned(), (*url).to_owned())).collect()
+        };
+        assert_eq!(
+            urls("https://a.example"),
+            own(&[
+                ("JSONRPC", "https://a.example/"),
+                ("GRPC", "a.example:443"),
+                ("HTTP+JSON", "https://a.example")
+            ])
+        );
+        assert_eq!(
+            urls("http://a.example:80/agents/x"),
+            own(&[
+                ("JSONRPC", "http://a.example:80/agents/x/"),
+                ("HTTP+JSON", "http://a.example:80/agents/x")
+            ])
+        );
+        assert_eq!(grpc_address("http://[::1]:8090"), Some("[::1]:8090".to_owned()));
+    }
 }

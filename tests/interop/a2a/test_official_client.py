@@ -1,4 +1,4 @@
-"""The official Python client (a2a-sdk, unmodified, JSON-RPC) against our host."""
+"""The official Python client (a2a-sdk, unmodified) against our host, by each of its bindings."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_it_resolves_the_card(mesh: Mesh, rpc: Rpc) -> None:
     assert [e.uri for e in card.capabilities.extensions] == ["urn:agentmesh:a2a-extension:event-log:v1"]
     assert {interface.protocol_version for interface in card.supported_interfaces} == {"1.0"}
     urls = {interface.protocol_binding: interface.url for interface in card.supported_interfaces}
-    assert urls == {"JSONRPC": f"{url}/", "HTTP+JSON": url}
+    assert urls == {"JSONRPC": f"{url}/", "GRPC": url.removeprefix("http://"), "HTTP+JSON": url}
 
 
 async def test_a_card_that_has_not_changed_is_not_sent_again(rpc: Rpc) -> None:

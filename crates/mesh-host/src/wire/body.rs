@@ -86,12 +86,34 @@ pub(crate) fn status_json(status: StatusCode, error: &A2aError) -> Bytes {
         "status": error.kind.grpc_status().name(),
         "message": error.message,
     });
-    if let Some(reason) = error.kind.reason() {
-        object["details"] = json!([{
-            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-            "reason": reason,
-            "domain": A2A_ERROR_DOMAIN,
-        }]);
+    let mut details = vec![json!({
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": reason(error.kind),
+        "domain": A2A_ERROR_DOMAIN,
+    })];
+    if let Some((field, description)) = violation(error) {
+        details.push(json!({
+            "@type": "type.googleapis.com/google.rpc.BadRequest",
+            "fieldViolations": [{ "field": field, "description": description }],
+        }));
     }
+    object["details"] = json!(details);
     Bytes::from(json!({ "error": object }).to_string())
+}
+
+/// The `reason` of `google.rpc.ErrorInfo`. The specification names those of its own errors; the others have the names that the
+/// official SDKs know.
+pub(crate) fn reason(kind: ErrorKind) -> &'static str {
+    kind.reason().unwrap_or(match kind {
+        ErrorKind::Parse => "PARSE_ERROR",
+        ErrorKind::InvalidRequest => "INVALID_REQUEST",
+        ErrorKind::MethodNotFound => "METHOD_NOT_FOUND",
+        ErrorKind::InvalidParams => "INVALID_PARAMS",
+        _ => "INTERNAL_ERROR",
+    })
+}
+
+/// The field that is wrong, and why, as `google.rpc.BadRequest` has them.
+pub(crate) fn violation(error: &A2aError) -> Option<(&str, &str)> {
+    (error.kind == ErrorKind::InvalidParams).then(|| error.message.split_once(": ")).flatten()
 }

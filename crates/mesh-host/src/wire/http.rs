@@ -24,6 +24,7 @@ pub(crate) fn router(host: Arc<Host>) -> Router {
     Router::new()
         .route("/", post(rpc))
         .route("/.well-known/agent-card.json", get(agent_card))
+        .merge(super::grpc::router(&host))
         .fallback(super::rest::handle)
         .method_not_allowed_fallback(wrong_method)
         .with_state(host)

@@ -2,11 +2,13 @@
 //!
 //! - `http`: the routes, the card, and JSON-RPC (section 9) with its `envelope`.
 //! - `rest`: HTTP+JSON (section 11).
+//! - `grpc`: gRPC (section 10).
 //! - `operate`: what all bindings decode into and have done; `params` are its parameters.
 //! - `body`, `sse`, `version`: what the bindings over HTTP share.
 
 mod body;
 mod envelope;
+mod grpc;
 mod http;
 mod operate;
 mod params;

@@ -187,6 +187,11 @@ impl Arrival {
         Self { start: host.clock.now(), parent, trace }
     }
 
+    /// The trace that the request belongs to.
+    pub(crate) fn trace(&self) -> TraceContext {
+        self.trace
+    }
+
     /// Performs the operation, or takes note that there is none, and leaves a span.
     pub(crate) async fn perform(
         self,

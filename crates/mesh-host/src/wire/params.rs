@@ -83,6 +83,16 @@ pub(crate) fn decode<T: DeserializeOwned>(params: &str) -> Result<T, A2aError> {
     serde_json::from_str(params).map_err(|error| A2aError::invalid("params", error))
 }
 
+/// Only JSON-RPC has its fields under `params`. Elsewhere they are those of `whole`, the body say.
+pub(crate) fn without_params(mut error: A2aError, whole: &str) -> A2aError {
+    if let Some(field) = error.message.strip_prefix("params.") {
+        error.message = field.to_owned();
+    } else if let Some(why) = error.message.strip_prefix("params: ") {
+        error.message = format!("{whole}: {why}");
+    }
+    error
+}
+
 /// A history length: `None` is unset; negative ones are refused.
 pub(crate) fn history_length(length: Option<i64>) -> Result<Option<usize>, A2aError> {
     length

@@ -7,7 +7,7 @@ use self::path::{Resource, Target};
 use super::body::{self, Refusal, respond, status_json};
 use super::envelope::check_depth;
 use super::operate::{Answer, Arrival, Method, Operation, Outcome, last_event_id};
-use super::params::{self, TaskParams};
+use super::params::{self, TaskParams, without_params};
 use super::sse::{self, Framing};
 use super::version::{self, Asked};
 use crate::host::Host;
@@ -52,7 +52,7 @@ pub(super) async fn handle(State(host): State<Arc<Host>>, request: Request<Body>
             body::stream(Body::from_stream(sse::frames(Framing::Bare, *subscription)))
         }
         Err(error) => {
-            let mut refusal = Refusal::from(in_the_words_of_http(error));
+            let mut refusal = Refusal::from(without_params(error, "body"));
             refusal.status = status.unwrap_or(refusal.status);
             refuse(&refusal)
         }
@@ -61,16 +61,6 @@ pub(super) async fn handle(State(host): State<Arc<Host>>, request: Request<Body>
 
 fn refuse(refusal: &Refusal) -> Response<Body> {
     respond(refusal.status, A2A_JSON, status_json(refusal.status, &refusal.error))
-}
-
-/// Fields of JSON-RPC are under `params`; here they are the body, or the query.
-fn in_the_words_of_http(mut error: A2aError) -> A2aError {
-    if let Some(field) = error.message.strip_prefix("params.") {
-        error.message = field.to_owned();
-    } else if let Some(why) = error.message.strip_prefix("params: ") {
-        error.message = format!("body: {why}");
-    }
-    error
 }
 
 async fn decode(
