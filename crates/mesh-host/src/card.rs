@@ -4,10 +4,14 @@ use crate::settings::HostSettings;
 use crate::worker::protocol::DeclaredCard;
 use a2a::{AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentProvider, AgentSkill};
 use bytes::Bytes;
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 /// Our extension: event numbers in the SSE `id`, and resuming from a number. See `docs/event-log-extension.md`.
 pub const EVENT_LOG_EXTENSION: &str = "urn:agentmesh:a2a-extension:event-log:v1";
+
+const V1: &str = "1.0";
+const V03: &str = "0.3";
 
 /// A card as it is served.
 #[derive(Clone)]
@@ -19,10 +23,35 @@ pub(crate) struct ServedCard {
 
 /// The card of the agent, ready to be served.
 pub(crate) fn serve(settings: &HostSettings, declared: &DeclaredCard) -> ServedCard {
-    let body = serde_json::to_vec(&card(settings, declared)).unwrap_or_default();
+    let body = serde_json::to_vec(&BothVersions::of(card(settings, declared))).unwrap_or_default();
     let digest = Sha256::digest(&body);
     let etag = digest[..8].iter().fold(String::from("\""), |tag, byte| tag + &format!("{byte:02x}")) + "\"";
     ServedCard { body: Bytes::from(body), etag }
+}
+
+/// The card of 1.0 with the fields by which clients of 0.3 find the endpoint. Neither version minds those of the other.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BothVersions {
+    #[serde(flatten)]
+    card: AgentCard,
+    url: String,
+    preferred_transport: &'static str,
+    protocol_version: &'static str,
+    supports_authenticated_extended_card: bool,
+}
+
+impl BothVersions {
+    fn of(card: AgentCard) -> Self {
+        let old = card.supported_interfaces.iter().find(|interface| interface.protocol_version == V03);
+        Self {
+            url: old.map(|interface| interface.url.clone()).unwrap_or_default(),
+            preferred_transport: "JSONRPC",
+            protocol_version: "0.3.0",
+            supports_authenticated_extended_card: card.capabilities.extended_agent_card == Some(true),
+            card,
+        }
+    }
 }
 
 fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
@@ -71,18 +100,16 @@ fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
 
 /// What is served under a base URL without a slash at its end, best first.
 fn interfaces(base: &str) -> Vec<AgentInterface> {
-    let interface = |binding: &str, url: String| AgentInterface {
+    let interface = |binding: &str, version: &str, url: String| AgentInterface {
         url,
         protocol_binding: binding.to_owned(),
-        protocol_version: "1.0".to_owned(),
+        protocol_version: version.to_owned(),
         tenant: None,
     };
-    let mut interfaces =
-        vec![interface("JSONRPC", format!("{base}/")), interface("HTTP+JSON", base.to_owned())];
-    if let Some(address) = grpc_address(base) {
-        interfaces.insert(1, interface("GRPC", address));
-    }
-    interfaces
+    let rpc = |version| interface("JSONRPC", version, format!("{base}/"));
+    let grpc = grpc_address(base).map(|address| interface("GRPC", V1, address));
+    let rest = interface("HTTP+JSON", V1, base.to_owned());
+    [Some(rpc(V1)), grpc, Some(rest), Some(rpc(V03))].into_iter().flatten().collect()
 }
 
 /// `host:port`, as gRPC names a server. It has no paths, so an agent under a path cannot be reached by it.
@@ -132,29 +159,33 @@ fn skills(settings: &HostSettings, declared: &DeclaredCard) -> Vec<AgentSkill> {
 mod tests {
     use super::*;
 
+    fn served(base: &str) -> Vec<String> {
+        interfaces(base)
+            .into_iter()
+            .map(|i| format!("{} {} {}", i.protocol_binding, i.protocol_version, i.url))
+            .collect()
+    }
+
     #[test]
     fn what_is_served_depends_on_where_the_agent_is() {
-        let urls = |base| -> Vec<(String, String)> {
-            interfaces(base).into_iter().map(|i| (i.protocol_binding, i.url)).collect()
-        };
-        let own = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-            pairs.iter().map(|(binding, url)| ((*binding).to_owned(), (*url).to_owned())).collect()
-        };
         assert_eq!(
-            urls("https://a.example"),
-            own(&[
-                ("JSONRPC", "https://a.example/"),
-                ("GRPC", "a.example:443"),
-                ("HTTP+JSON", "https://a.example")
-            ])
+            served("https://a.example"),
+            [
+                "JSONRPC 1.0 https://a.example/",
+                "GRPC 1.0 a.example:443",
+                "HTTP+JSON 1.0 https://a.example",
+                "JSONRPC 0.3 https://a.example/",
+            ]
         );
         assert_eq!(
-            urls("http://a.example:80/agents/x"),
-            own(&[
-                ("JSONRPC", "http://a.example:80/agents/x/"),
-                ("HTTP+JSON", "http://a.example:80/agents/x")
-            ])
+            served("http://a.example/agents/x"),
+            [
+                "JSONRPC 1.0 http://a.example/agents/x/",
+                "HTTP+JSON 1.0 http://a.example/agents/x",
+                "JSONRPC 0.3 http://a.example/agents/x/",
+            ]
         );
         assert_eq!(grpc_address("http://[::1]:8090"), Some("[::1]:8090".to_owned()));
+        assert_eq!(grpc_address("http://a.example"), Some("a.example:80".to_owned()));
     }
 }

@@ -54,9 +54,13 @@ async def test_it_resolves_the_card(mesh: Mesh, rpc: Rpc) -> None:
     assert card.capabilities.streaming
     assert not card.capabilities.push_notifications
     assert [e.uri for e in card.capabilities.extensions] == ["urn:agentmesh:a2a-extension:event-log:v1"]
-    assert {interface.protocol_version for interface in card.supported_interfaces} == {"1.0"}
-    urls = {interface.protocol_binding: interface.url for interface in card.supported_interfaces}
-    assert urls == {"JSONRPC": f"{url}/", "GRPC": url.removeprefix("http://"), "HTTP+JSON": url}
+    served = [(i.protocol_binding, i.protocol_version, i.url) for i in card.supported_interfaces]
+    assert served == [
+        ("JSONRPC", "1.0", f"{url}/"),
+        ("GRPC", "1.0", url.removeprefix("http://")),
+        ("HTTP+JSON", "1.0", url),
+        ("JSONRPC", "0.3", f"{url}/"),
+    ]
 
 
 async def test_a_card_that_has_not_changed_is_not_sent_again(rpc: Rpc) -> None:

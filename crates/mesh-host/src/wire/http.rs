@@ -4,6 +4,7 @@ use super::body::{self, Refusal, respond, status_json};
 use super::envelope::{self, BadEnvelope, Request};
 use super::operate::{Answer, Arrival, Method, Operation, Outcome};
 use super::sse::{self, Framing};
+use super::v03;
 use super::version::{self, Asked};
 use crate::card;
 use crate::host::Host;
@@ -65,36 +66,66 @@ async fn rpc(State(host): State<Arc<Host>>, uri: Uri, headers: HeaderMap, body: 
             return respond(StatusCode::OK, JSON, envelope::error(&id, &error));
         }
     };
-    let method = Method::parse(&request.method);
-    let operation = decode(&uri, &headers, &request, method);
-    match arrival.perform(&host, method, operation).await.and_then(Outcome::answer) {
+    let spoken = Spoken::of(&uri, &headers, &request);
+    let old = spoken == Ok(Spoken::V03);
+    let method = spoken.as_ref().ok().and_then(|spoken| spoken.method(&request.method));
+    let operation = spoken.and_then(|spoken| decode(spoken, method, &request, &headers));
+    let outcome = arrival.perform(&host, method, operation).await;
+    match outcome.and_then(if old { v03::answer } else { Outcome::answer }) {
         Ok(Answer::Json(result)) => respond(StatusCode::OK, JSON, envelope::result(&request.id, &result)),
         Ok(Answer::Stream(subscription)) => {
-            let framing = Framing::JsonRpc(request.id.into_owned());
+            let id = request.id.into_owned();
+            let framing = if old { Framing::V03(id) } else { Framing::JsonRpc(id) };
             body::stream(Body::from_stream(sse::frames(framing, *subscription)))
         }
         Err(error) => respond(StatusCode::OK, JSON, envelope::error(&request.id, &error)),
     }
 }
 
-/// An absent version means 0.3, which this host will speak later. The names of 1.0's methods are its own, so a request
-/// without the header that uses one can only mean 1.0.
-fn decode(
-    uri: &Uri,
-    headers: &HeaderMap,
-    request: &Request<'_>,
-    method: Option<Method>,
-) -> Result<Operation, A2aError> {
-    match Asked::of(uri, headers) {
-        Asked::V1 => {}
-        Asked::Nothing if !request.method.contains('/') => {}
-        Asked::Nothing => return Err(version::refusal("0.3")),
-        Asked::Other(asked) => return Err(version::refusal(asked)),
+/// The version in which a request is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoken {
+    V1,
+    V03,
+}
+
+impl Spoken {
+    /// An absent version means 0.3. But the names of 1.0's methods are its own, so a request that uses one can only mean that.
+    fn of(uri: &Uri, headers: &HeaderMap, request: &Request<'_>) -> Result<Self, A2aError> {
+        match Asked::of(uri, headers) {
+            Asked::V1 => Ok(Self::V1),
+            Asked::Nothing if !request.method.contains('/') => Ok(Self::V1),
+            Asked::V03 if Method::parse(&request.method).is_some() => {
+                Err(version::refusal("0.3 with a method of 1.0"))
+            }
+            Asked::Nothing | Asked::V03 => Ok(Self::V03),
+            Asked::Other(asked) => Err(version::refusal(asked)),
+        }
     }
+
+    fn method(self, name: &str) -> Option<Method> {
+        match self {
+            Self::V1 => Method::parse(name),
+            Self::V03 => Method::parse_v03(name),
+        }
+    }
+}
+
+fn decode(
+    spoken: Spoken,
+    method: Option<Method>,
+    request: &Request<'_>,
+    headers: &HeaderMap,
+) -> Result<Operation, A2aError> {
     let Some(method) = method else {
         let shown: String = request.method.chars().take(80).collect();
-        let message = format!("method `{shown}` is not one of A2A 1.0");
+        let version = if spoken == Spoken::V1 { "1.0" } else { "0.3" };
+        let message = format!("method `{shown}` is not one of A2A {version}");
         return Err(A2aError::new(ErrorKind::MethodNotFound, message));
     };
-    Operation::decode(method, request.params.map_or("{}", RawValue::get), headers)
+    let params = request.params.map_or("{}", RawValue::get);
+    match spoken {
+        Spoken::V1 => Operation::decode(method, params, headers),
+        Spoken::V03 => v03::decode(method, params, headers),
+    }
 }

@@ -34,35 +34,50 @@ pub(crate) enum Method {
     GetExtendedAgentCard,
 }
 
-/// Each operation with its name in JSON-RPC and gRPC, and the name of its span.
-const METHODS: [(Method, &str, &str); 11] = {
-    use Method::*;
-    [
-        (SendMessage, "SendMessage", "a2a SendMessage"),
-        (SendStreamingMessage, "SendStreamingMessage", "a2a SendStreamingMessage"),
-        (GetTask, "GetTask", "a2a GetTask"),
-        (ListTasks, "ListTasks", "a2a ListTasks"),
-        (CancelTask, "CancelTask", "a2a CancelTask"),
-        (SubscribeToTask, "SubscribeToTask", "a2a SubscribeToTask"),
-        (CreatePushConfig, "CreateTaskPushNotificationConfig", "a2a CreateTaskPushNotificationConfig"),
-        (GetPushConfig, "GetTaskPushNotificationConfig", "a2a GetTaskPushNotificationConfig"),
-        (ListPushConfigs, "ListTaskPushNotificationConfigs", "a2a ListTaskPushNotificationConfigs"),
-        (DeletePushConfig, "DeleteTaskPushNotificationConfig", "a2a DeleteTaskPushNotificationConfig"),
-        (GetExtendedAgentCard, "GetExtendedAgentCard", "a2a GetExtendedAgentCard"),
-    ]
+/// What an operation is called.
+struct Names {
+    method: Method,
+    /// In JSON-RPC and gRPC.
+    rpc: &'static str,
+    /// In JSON-RPC of 0.3, where it has the operation.
+    v03: Option<&'static str>,
+    span: &'static str,
+}
+
+macro_rules! names {
+    ($($method:ident, $rpc:literal, $v03:expr;)*) => {
+        [$(Names { method: Method::$method, rpc: $rpc, v03: $v03, span: concat!("a2a ", $rpc) }),*]
+    };
+}
+
+const METHODS: [Names; 11] = names! {
+    SendMessage, "SendMessage", Some("message/send");
+    SendStreamingMessage, "SendStreamingMessage", Some("message/stream");
+    GetTask, "GetTask", Some("tasks/get");
+    ListTasks, "ListTasks", None;
+    CancelTask, "CancelTask", Some("tasks/cancel");
+    SubscribeToTask, "SubscribeToTask", Some("tasks/resubscribe");
+    CreatePushConfig, "CreateTaskPushNotificationConfig", Some("tasks/pushNotificationConfig/set");
+    GetPushConfig, "GetTaskPushNotificationConfig", Some("tasks/pushNotificationConfig/get");
+    ListPushConfigs, "ListTaskPushNotificationConfigs", Some("tasks/pushNotificationConfig/list");
+    DeletePushConfig, "DeleteTaskPushNotificationConfig", Some("tasks/pushNotificationConfig/delete");
+    GetExtendedAgentCard, "GetExtendedAgentCard", Some("agent/getAuthenticatedExtendedCard");
 };
 
 impl Method {
     /// Finds it by its name in JSON-RPC.
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        METHODS.iter().find(|(_, rpc, _)| *rpc == name).map(|(method, _, _)| *method)
+        METHODS.iter().find(|names| names.rpc == name).map(|names| names.method)
+    }
+
+    /// Finds it by its name in JSON-RPC of 0.3.
+    pub(crate) fn parse_v03(name: &str) -> Option<Self> {
+        METHODS.iter().find(|names| names.v03 == Some(name)).map(|names| names.method)
     }
 
     fn names(self) -> (&'static str, &'static str) {
-        METHODS
-            .iter()
-            .find(|(method, _, _)| *method == self)
-            .map_or(("", "a2a"), |(_, rpc, span)| (rpc, span))
+        let names = METHODS.iter().find(|names| names.method == self);
+        names.map_or(("", "a2a other"), |names| (names.rpc, names.span))
     }
 }
 

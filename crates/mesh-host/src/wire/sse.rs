@@ -2,6 +2,7 @@
 
 use super::body::status_json;
 use super::envelope::{error, put_result};
+use super::v03;
 use crate::subscribe::Subscription;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::Stream;
@@ -19,24 +20,41 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(crate) enum Framing {
     /// A JSON-RPC answer to this id.
     JsonRpc(String),
+    /// The same with events as 0.3 has them.
+    V03(String),
     /// Nothing: the HTTP+JSON binding.
     Bare,
 }
 
 impl Framing {
-    /// The SSE `id` is the number of the event: see `docs/event-log-extension.md`.
-    fn put(&self, frame: &mut BytesMut, seq: Seq, public: &[u8]) {
+    /// Puts an event; false if the stream ends with it. The SSE `id` is its number: see `docs/event-log-extension.md`.
+    fn put(&self, frame: &mut BytesMut, seq: Seq, public: &[u8]) -> bool {
+        let (old, last) = match self {
+            Self::V03(_) => match v03::event(public) {
+                Ok((event, last)) => (Some(event), last),
+                Err(reason) => return self.fail(frame, &reason),
+            },
+            _ => (None, false),
+        };
         let _ = write!(frame, "id: {seq}\ndata: ");
         match self {
-            Self::JsonRpc(id) => put_result(frame, id, &[public]),
+            Self::JsonRpc(id) | Self::V03(id) => put_result(frame, id, &[old.as_deref().unwrap_or(public)]),
             Self::Bare => frame.put_slice(public),
         }
         frame.put_slice(b"\n\n");
+        !last
+    }
+
+    /// Ends a stream with an error; always false.
+    fn fail(&self, frame: &mut BytesMut, reason: &dyn std::fmt::Display) -> bool {
+        tracing::error!(error = %reason, "a stream ends because the log cannot be read");
+        self.put_error(frame, &A2aError::internal());
+        false
     }
 
     fn put_error(&self, frame: &mut BytesMut, reason: &A2aError) {
         match self {
-            Self::JsonRpc(id) => {
+            Self::JsonRpc(id) | Self::V03(id) => {
                 frame.put_slice(b"data: ");
                 frame.put_slice(&error(id, reason));
             }
@@ -63,17 +81,10 @@ pub(crate) fn frames(
                 true
             }
             Ok(Ok(Some(events))) => {
-                for event in events {
-                    framing.put(&mut frame, event.seq, &event.public);
-                }
-                true
+                events.iter().all(|event| framing.put(&mut frame, event.seq, &event.public))
             }
             Ok(Ok(None)) => return None,
-            Ok(Err(reason)) => {
-                tracing::error!(error = %reason, "a stream ends because the log cannot be read");
-                framing.put_error(&mut frame, &A2aError::internal());
-                false
-            }
+            Ok(Err(reason)) => framing.fail(&mut frame, &reason),
         };
         Some((Ok(frame.freeze()), (framing, go_on.then_some(subscription))))
     })

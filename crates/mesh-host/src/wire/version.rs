@@ -12,6 +12,8 @@ pub(crate) enum Asked<'a> {
     Nothing,
     /// 1.0, whatever the patch.
     V1,
+    /// 0.3, whatever the patch: JSON-RPC only.
+    V03,
     /// Something that is not spoken here.
     Other(&'a str),
 }
@@ -24,6 +26,7 @@ impl<'a> Asked<'a> {
         match (numbers.next(), numbers.next()) {
             (Some(""), None) => Self::Nothing,
             (Some("1"), Some("0")) => Self::V1,
+            (Some("0"), Some("3")) => Self::V03,
             _ => Self::Other(text),
         }
     }
@@ -56,7 +59,7 @@ mod tests {
             http::HeaderName::from_static(HEADER),
             http::HeaderValue::from_static(" 0.3 "),
         )]);
-        assert_eq!(Asked::of(&uri, &headers), Asked::Other("0.3"));
+        assert_eq!(Asked::of(&uri, &headers), Asked::V03);
         assert_eq!(Asked::of(&Uri::from_static("/"), &HeaderMap::new()), Asked::Nothing);
         for other in ["1", "10.0", "v1.0", "1.1", "banana", ".", "1.00"] {
             assert_eq!(Asked::parse(other), Asked::Other(other));

@@ -8,3 +8,4 @@
 mod grpc;
 mod rest;
 mod support;
+mod v03;

@@ -71,6 +71,7 @@ fn check_version(metadata: &MetadataMap) -> Result<(), A2aError> {
     let asked = metadata.get(version::HEADER).map(|value| value.to_str().unwrap_or("not text"));
     match Asked::parse(asked.unwrap_or_default()) {
         Asked::V1 | Asked::Nothing => Ok(()),
+        Asked::V03 => Err(version::refusal("0.3")),
         Asked::Other(asked) => Err(version::refusal(asked)),
     }
 }

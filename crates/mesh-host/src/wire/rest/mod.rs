@@ -75,7 +75,7 @@ async fn decode(
         Asked::V1 => {}
         // The paths of 1.0 are its own; those of 0.3 are the same under /v1.
         Asked::Nothing if tenant.as_deref() != Some("v1") => {}
-        Asked::Nothing => return Err(version::refusal("0.3").into()),
+        Asked::Nothing | Asked::V03 => return Err(version::refusal("0.3").into()),
         Asked::Other(asked) => return Err(version::refusal(asked).into()),
     }
     let query = head.uri.query().unwrap_or_default();
