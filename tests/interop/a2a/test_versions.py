@@ -46,7 +46,10 @@ async def test_without_a_version_a_method_of_one_point_zero_means_one_point_zero
 async def test_without_a_version_a_method_of_zero_point_three_means_that(bare: Rpc) -> None:
     error = await bare.error("message/send", user_message("bench"))
     assert error["code"] == -32602
-    message = user_message("bench")["message"] | {"role": "user", "parts": [{"kind": "text", "text": "bench"}]}
+    message = user_message("bench")["message"] | {
+        "role": "user",
+        "parts": [{"kind": "text", "text": "bench"}],
+    }
     task = await bare.result("message/send", {"message": message})
     assert (task["kind"], task["status"]["state"]) == ("task", "completed")
 

@@ -4,6 +4,11 @@ use a2a_pb::proto::a2a_service_client::A2aServiceClient;
 use mesh_net::Limits;
 use pb::TaskState;
 use pb::stream_response::Payload;
+use proptest::prelude::{Strategy as _, any};
+use proptest::sample::select;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+use proptest::{collection, prop_oneof};
 use prost::Message as _;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +16,10 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_types::StatusExt as _;
 
 /// A host behind its listener, and a channel to it.
@@ -214,6 +223,68 @@ async fn what_cannot_be_decoded_is_the_clients_fault() {
     let (status, _) = read(served.call(request("GET", "/lf.a2a.v1.A2AService/SendMessage", "")).await).await;
     assert_eq!(status, 405);
     served.stop().await;
+}
+
+/// Anything at all is answered with a status that blames nobody but the client, and the host lives on.
+#[tokio::test]
+async fn garbage_is_refused() {
+    let served = Served::start().await;
+    let good = send("hello").encode_to_vec();
+    let garbage = prop_oneof![
+        collection::vec(any::<u8>(), 0..64).prop_map(|bytes| frame(&bytes)),
+        (0..good.len(), any::<u8>()).prop_map(move |(at, byte)| {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            frame(&bytes)
+        }),
+        collection::vec(any::<u8>(), 0..64),
+    ];
+    let methods =
+        ["SendMessage", "SendStreamingMessage", "GetTask", "ListTasks", "CancelTask", "SubscribeToTask", "X"];
+    let cases = (select(methods.to_vec()), garbage);
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..500 {
+        let (method, body) = cases.new_tree(&mut runner).unwrap().current();
+        let mut request = request("POST", &format!("/lf.a2a.v1.A2AService/{method}"), "");
+        request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        *request.body_mut() = body.clone().into();
+        let response = served.call(request).await;
+        assert_eq!(response.status(), 200);
+        let status = response.headers().get("grpc-status").map(|status| status.to_str().unwrap().to_owned());
+        assert!(!["2", "13"].map(Some).contains(&status.as_deref()), "{method} {body:?}: {status:?}");
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn reflection_tells_of_every_service_and_method() {
+    let server = Server::start().await;
+    let mut client = ServerReflectionClient::new(server.channel.clone());
+    let mut ask = async |message: MessageRequest| {
+        let request = ServerReflectionRequest { host: String::new(), message_request: Some(message) };
+        let answers = client.server_reflection_info(futures_util::stream::iter([request])).await.unwrap();
+        answers.into_inner().message().await.unwrap().unwrap().message_response.unwrap()
+    };
+    let MessageResponse::ListServicesResponse(list) = ask(MessageRequest::ListServices(String::new())).await
+    else {
+        panic!("no list");
+    };
+    let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
+    for service in ["lf.a2a.v1.A2AService", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"] {
+        assert!(names.iter().any(|name| name == service), "{names:?}");
+    }
+    let symbol = MessageRequest::FileContainingSymbol("lf.a2a.v1.A2AService".to_owned());
+    let MessageResponse::FileDescriptorResponse(files) = ask(symbol).await else { panic!("no file") };
+    let file = prost_types::FileDescriptorProto::decode(&*files.file_descriptor_proto[0]).unwrap();
+    // Each is there: an unknown method would be unimplemented.
+    assert_eq!(file.service[0].method.len(), 11);
+    for method in &file.service[0].method {
+        let mut request = request("POST", &format!("/lf.a2a.v1.A2AService/{}", method.name()), "");
+        request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        let response = server.served.call(request).await;
+        assert_ne!(response.headers()["grpc-status"], "12", "{}", method.name());
+    }
+    server.stop().await;
 }
 
 #[tokio::test]
