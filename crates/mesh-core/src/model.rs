@@ -85,9 +85,10 @@ struct PartFields<'a> {
     metadata: Option<std::borrow::Cow<'a, Metadata>>,
 }
 
-/// How deeply a stranger's JSON may be nested. Decoders stop at 128 levels and every envelope adds some: a value that was
-/// taken in one envelope must still be readable in the next, above all in the log.
-pub const MAX_DEPTH: usize = 64;
+/// How deeply a stranger's JSON may be nested. Decoders of JSON stop at 128 levels, those of protobuf at 100, where an object
+/// within an object counts three; and every envelope adds some. A value that was taken in one envelope must still be readable
+/// in any other, above all in the log.
+pub const MAX_DEPTH: usize = 30;
 
 fn check_depth<'v, E: serde::de::Error>(values: impl IntoIterator<Item = &'v Value>) -> Result<(), E> {
     fn fits(value: &Value, levels: usize) -> bool {

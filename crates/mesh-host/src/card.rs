@@ -4,10 +4,14 @@ use crate::settings::HostSettings;
 use crate::worker::protocol::DeclaredCard;
 use a2a::{AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentProvider, AgentSkill};
 use bytes::Bytes;
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 /// Our extension: event numbers in the SSE `id`, and resuming from a number. See `docs/event-log-extension.md`.
 pub const EVENT_LOG_EXTENSION: &str = "urn:agentmesh:a2a-extension:event-log:v1";
+
+const V1: &str = "1.0";
+const V03: &str = "0.3";
 
 /// A card as it is served.
 #[derive(Clone)]
@@ -19,15 +23,39 @@ pub(crate) struct ServedCard {
 
 /// The card of the agent, ready to be served.
 pub(crate) fn serve(settings: &HostSettings, declared: &DeclaredCard) -> ServedCard {
-    let body = serde_json::to_vec(&card(settings, declared)).unwrap_or_default();
+    let body = serde_json::to_vec(&BothVersions::of(card(settings, declared))).unwrap_or_default();
     let digest = Sha256::digest(&body);
     let etag = digest[..8].iter().fold(String::from("\""), |tag, byte| tag + &format!("{byte:02x}")) + "\"";
     ServedCard { body: Bytes::from(body), etag }
 }
 
+/// The card of 1.0 with the fields by which clients of 0.3 find the endpoint. Neither version minds those of the other.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BothVersions {
+    #[serde(flatten)]
+    card: AgentCard,
+    url: String,
+    preferred_transport: &'static str,
+    protocol_version: &'static str,
+    supports_authenticated_extended_card: bool,
+}
+
+impl BothVersions {
+    fn of(card: AgentCard) -> Self {
+        let old = card.supported_interfaces.iter().find(|interface| interface.protocol_version == V03);
+        Self {
+            url: old.map(|interface| interface.url.clone()).unwrap_or_default(),
+            preferred_transport: "JSONRPC",
+            protocol_version: "0.3.0",
+            supports_authenticated_extended_card: card.capabilities.extended_agent_card == Some(true),
+            card,
+        }
+    }
+}
+
 fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
     let configured = &settings.agent.card;
-    let url = format!("{}/", settings.agent.url().trim_end_matches('/'));
     let description = if configured.description.is_empty() {
         declared.description.clone().unwrap_or_else(|| format!("Agent {}", settings.name))
     } else {
@@ -41,12 +69,7 @@ fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
             .unwrap_or_else(|| settings.name.to_string()),
         description,
         version: configured.version.clone(),
-        supported_interfaces: vec![AgentInterface {
-            url,
-            protocol_binding: "JSONRPC".to_owned(),
-            protocol_version: "1.0".to_owned(),
-            tenant: None,
-        }],
+        supported_interfaces: interfaces(settings.agent.url().trim_end_matches('/')),
         capabilities: AgentCapabilities {
             streaming: Some(true),
             push_notifications: Some(false),
@@ -73,6 +96,31 @@ fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
         security_requirements: None,
         signatures: None,
     }
+}
+
+/// What is served under a base URL without a slash at its end, best first.
+fn interfaces(base: &str) -> Vec<AgentInterface> {
+    let interface = |binding: &str, version: &str, url: String| AgentInterface {
+        url,
+        protocol_binding: binding.to_owned(),
+        protocol_version: version.to_owned(),
+        tenant: None,
+    };
+    let rpc = |version| interface("JSONRPC", version, format!("{base}/"));
+    let grpc = grpc_address(base).map(|address| interface("GRPC", V1, address));
+    let rest = interface("HTTP+JSON", V1, base.to_owned());
+    [Some(rpc(V1)), grpc, Some(rest), Some(rpc(V03))].into_iter().flatten().collect()
+}
+
+/// `host:port`, as gRPC names a server. It has no paths, so an agent under a path cannot be reached by it.
+fn grpc_address(base: &str) -> Option<String> {
+    let uri: http::Uri = base.parse().ok()?;
+    if uri.path() != "/" && !uri.path().is_empty() {
+        return None;
+    }
+    let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let port = uri.port_u16().unwrap_or(usual);
+    Some(format!("{}:{port}", uri.host()?))
 }
 
 fn skills(settings: &HostSettings, declared: &DeclaredCard) -> Vec<AgentSkill> {
@@ -105,4 +153,39 @@ fn skills(settings: &HostSettings, declared: &DeclaredCard) -> Vec<AgentSkill> {
             security_requirements: None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn served(base: &str) -> Vec<String> {
+        interfaces(base)
+            .into_iter()
+            .map(|i| format!("{} {} {}", i.protocol_binding, i.protocol_version, i.url))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_served_depends_on_where_the_agent_is() {
+        assert_eq!(
+            served("https://a.example"),
+            [
+                "JSONRPC 1.0 https://a.example/",
+                "GRPC 1.0 a.example:443",
+                "HTTP+JSON 1.0 https://a.example",
+                "JSONRPC 0.3 https://a.example/",
+            ]
+        );
+        assert_eq!(
+            served("http://a.example/agents/x"),
+            [
+                "JSONRPC 1.0 http://a.example/agents/x/",
+                "HTTP+JSON 1.0 http://a.example/agents/x",
+                "JSONRPC 0.3 http://a.example/agents/x/",
+            ]
+        );
+        assert_eq!(grpc_address("http://[::1]:8090"), Some("[::1]:8090".to_owned()));
+        assert_eq!(grpc_address("http://a.example"), Some("a.example:80".to_owned()));
+    }
 }

@@ -65,7 +65,7 @@ pub struct Host {
     /// No new tasks are started any more.
     draining: CancellationToken,
     /// Streams end.
-    closing: CancellationToken,
+    pub(crate) closing: CancellationToken,
     /// Workers end.
     stop: CancellationToken,
     tracker: TaskTracker,

@@ -8,7 +8,7 @@
 //!                         └──────▶ subscribe ◀─────────────────────────┘
 //! ```
 //!
-//! - `wire`: the JSON-RPC binding. Decodes, encodes, and decides nothing.
+//! - `wire`: the bindings JSON-RPC, HTTP+JSON and gRPC. Decode, encode, and decide nothing.
 //! - `service`: the operations, whatever the binding.
 //! - `owner`: one actor per task; the only writer of its log.
 //! - `dispatch`: who is next, and when there is a place.

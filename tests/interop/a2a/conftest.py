@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 from a2a.client import Client, ClientConfig, create_client
@@ -25,29 +26,40 @@ async def rpc(mesh: Mesh) -> AsyncIterator[Rpc]:
         yield rpc
 
 
-async def _official(mesh: Mesh, **config: Any) -> AsyncIterator[Client]:
+@pytest.fixture(params=["JSONRPC", "HTTP+JSON", "GRPC"])
+def binding(request: pytest.FixtureRequest) -> str:
+    """Each of the bindings that the card offers."""
+    return request.param
+
+
+async def _official(mesh: Mesh, binding: str, **config: Any) -> AsyncIterator[Client]:
     async with httpx.AsyncClient(timeout=PATIENCE) as http:
-        config = ClientConfig(httpx_client=http, **config)
+        config = ClientConfig(
+            httpx_client=http,
+            grpc_channel_factory=grpc.aio.insecure_channel,
+            supported_protocol_bindings=[binding],
+            **config,
+        )
         async with await create_client(mesh.agents["scripted"], config) as client:
             yield client
 
 
 @pytest.fixture
-async def client(mesh: Mesh) -> AsyncIterator[Client]:
+async def client(mesh: Mesh, binding: str) -> AsyncIterator[Client]:
     """The official client, as it comes: it streams."""
-    async for client in _official(mesh):
+    async for client in _official(mesh, binding):
         yield client
 
 
 @pytest.fixture
-async def blocking_client(mesh: Mesh) -> AsyncIterator[Client]:
+async def blocking_client(mesh: Mesh, binding: str) -> AsyncIterator[Client]:
     """The official client with SendMessage."""
-    async for client in _official(mesh, streaming=False):
+    async for client in _official(mesh, binding, streaming=False):
         yield client
 
 
 @pytest.fixture
-async def polling_client(mesh: Mesh) -> AsyncIterator[Client]:
+async def polling_client(mesh: Mesh, binding: str) -> AsyncIterator[Client]:
     """The official client with SendMessage and returnImmediately."""
-    async for client in _official(mesh, streaming=False, polling=True):
+    async for client in _official(mesh, binding, streaming=False, polling=True):
         yield client

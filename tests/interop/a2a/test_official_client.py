@@ -1,4 +1,4 @@
-"""The official Python client (a2a-sdk, unmodified, JSON-RPC) against our host."""
+"""The official Python client (a2a-sdk, unmodified) against our host, by each of its bindings."""
 
 from __future__ import annotations
 
@@ -54,9 +54,13 @@ async def test_it_resolves_the_card(mesh: Mesh, rpc: Rpc) -> None:
     assert card.capabilities.streaming
     assert not card.capabilities.push_notifications
     assert [e.uri for e in card.capabilities.extensions] == ["urn:agentmesh:a2a-extension:event-log:v1"]
-    (interface,) = card.supported_interfaces
-    assert (interface.protocol_binding, interface.protocol_version) == ("JSONRPC", "1.0")
-    assert interface.url.rstrip("/") == url
+    served = [(i.protocol_binding, i.protocol_version, i.url) for i in card.supported_interfaces]
+    assert served == [
+        ("JSONRPC", "1.0", f"{url}/"),
+        ("GRPC", "1.0", url.removeprefix("http://")),
+        ("HTTP+JSON", "1.0", url),
+        ("JSONRPC", "0.3", f"{url}/"),
+    ]
 
 
 async def test_a_card_that_has_not_changed_is_not_sent_again(rpc: Rpc) -> None:

@@ -85,7 +85,7 @@ pub(crate) fn open(body: &[u8], depth: usize) -> Result<Request<'_>, BadEnvelope
 }
 
 /// Finds the first byte where objects and arrays are nested deeper than `limit`.
-fn check_depth(body: &[u8], limit: usize) -> Result<(), usize> {
+pub(crate) fn check_depth(body: &[u8], limit: usize) -> Result<(), usize> {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for (at, byte) in body.iter().enumerate() {
         match byte {

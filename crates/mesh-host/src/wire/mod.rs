@@ -1,8 +1,21 @@
-//! The A2A 1.0 JSON-RPC binding (section 9): requests in, answers and streams out.
+//! The bindings of A2A 1.0: requests in, answers and streams out.
+//!
+//! - `http`: the routes, the card, and JSON-RPC (section 9) with its `envelope`.
+//! - `v03`: JSON-RPC of A2A 0.3, for clients that have not moved on.
+//! - `rest`: HTTP+JSON (section 11).
+//! - `grpc`: gRPC (section 10).
+//! - `operate`: what all bindings decode into and have done; `params` are its parameters.
+//! - `body`, `sse`, `version`: what the bindings over HTTP share.
 
+mod body;
 mod envelope;
+mod grpc;
 mod http;
+mod operate;
 mod params;
+mod rest;
 mod sse;
+mod v03;
+mod version;
 
-pub(crate) use http::router;
+pub(crate) use self::http::router;

@@ -4,7 +4,6 @@ use mesh_core::model::{Message, Role, TaskState};
 use mesh_core::{A2aError, ContextId, TaskId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 /// Longest id that a client may choose.
 const LONGEST_ID: usize = 256;
@@ -64,20 +63,34 @@ pub(crate) struct ListParams {
 /// `TASK_STATE_UNSPECIFIED` and the empty string mean any state.
 fn state<'de, D: Deserializer<'de>>(d: D) -> Result<Option<TaskState>, D::Error> {
     let name = Option::<String>::deserialize(d)?;
-    match name.as_deref() {
-        None | Some("" | "TASK_STATE_UNSPECIFIED") => Ok(None),
-        Some(name) => TaskState::ALL
+    parse_state(name.as_deref().unwrap_or_default()).map_err(serde::de::Error::custom)
+}
+
+/// The same from text.
+pub(crate) fn parse_state(name: &str) -> Result<Option<TaskState>, String> {
+    match name {
+        "" | "TASK_STATE_UNSPECIFIED" => Ok(None),
+        name => TaskState::ALL
             .into_iter()
             .find(|state| state.proto_name() == name)
             .map(Some)
-            .ok_or_else(|| serde::de::Error::custom(format_args!("`{name}` is no task state"))),
+            .ok_or_else(|| format!("`{name}` is no task state")),
     }
 }
 
 /// Decodes parameters; the error says where they are wrong.
-pub(crate) fn decode<T: DeserializeOwned>(params: Option<&RawValue>) -> Result<T, A2aError> {
-    let text = params.map_or("{}", RawValue::get);
-    serde_json::from_str(text).map_err(|error| A2aError::invalid("params", error))
+pub(crate) fn decode<T: DeserializeOwned>(params: &str) -> Result<T, A2aError> {
+    serde_json::from_str(params).map_err(|error| A2aError::invalid("params", error))
+}
+
+/// Only JSON-RPC has its fields under `params`. Elsewhere they are those of `whole`, the body say.
+pub(crate) fn without_params(mut error: A2aError, whole: &str) -> A2aError {
+    if let Some(field) = error.message.strip_prefix("params.") {
+        error.message = field.to_owned();
+    } else if let Some(why) = error.message.strip_prefix("params: ") {
+        error.message = format!("{whole}: {why}");
+    }
+    error
 }
 
 /// A history length: `None` is unset; negative ones are refused.

@@ -1,10 +1,13 @@
-//! Event streams: each event once encoded in the log, here only framed (sections 3.5.2 and 9.4.2).
+//! Event streams: each event once encoded in the log, here only framed (sections 3.5.2, 9.4.2 and 11.7).
 
+use super::body::status_json;
 use super::envelope::{error, put_result};
+use super::v03;
 use crate::subscribe::Subscription;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::Stream;
 use futures_util::stream;
+use http::StatusCode;
 use mesh_core::{A2aError, Seq};
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -13,12 +16,63 @@ use std::time::Duration;
 /// How long a stream may be silent before it shows that it is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The frames of a subscription as JSON-RPC answers to `id`.
+/// What is around each event.
+pub(crate) enum Framing {
+    /// A JSON-RPC answer to this id.
+    JsonRpc(String),
+    /// The same with events as 0.3 has them.
+    V03(String),
+    /// Nothing: the HTTP+JSON binding.
+    Bare,
+}
+
+impl Framing {
+    /// Puts an event; false if the stream ends with it. The SSE `id` is its number: see `docs/event-log-extension.md`.
+    fn put(&self, frame: &mut BytesMut, seq: Seq, public: &[u8]) -> bool {
+        let (old, last) = match self {
+            Self::V03(_) => match v03::event(public) {
+                Ok((event, last)) => (Some(event), last),
+                Err(reason) => return self.fail(frame, &reason),
+            },
+            _ => (None, false),
+        };
+        let _ = write!(frame, "id: {seq}\ndata: ");
+        match self {
+            Self::JsonRpc(id) | Self::V03(id) => put_result(frame, id, &[old.as_deref().unwrap_or(public)]),
+            Self::Bare => frame.put_slice(public),
+        }
+        frame.put_slice(b"\n\n");
+        !last
+    }
+
+    /// Ends a stream with an error; always false.
+    fn fail(&self, frame: &mut BytesMut, reason: &dyn std::fmt::Display) -> bool {
+        tracing::error!(error = %reason, "a stream ends because the log cannot be read");
+        self.put_error(frame, &A2aError::internal());
+        false
+    }
+
+    fn put_error(&self, frame: &mut BytesMut, reason: &A2aError) {
+        match self {
+            Self::JsonRpc(id) | Self::V03(id) => {
+                frame.put_slice(b"data: ");
+                frame.put_slice(&error(id, reason));
+            }
+            Self::Bare => {
+                frame.put_slice(b"event: error\ndata: ");
+                frame.put_slice(&status_json(StatusCode::INTERNAL_SERVER_ERROR, reason));
+            }
+        }
+        frame.put_slice(b"\n\n");
+    }
+}
+
+/// The frames of a subscription.
 pub(crate) fn frames(
-    id: String,
+    framing: Framing,
     subscription: Subscription,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
-    stream::unfold((id, Some(subscription)), |(id, subscription)| async move {
+    stream::unfold((framing, Some(subscription)), |(framing, subscription)| async move {
         let mut subscription = subscription?;
         let mut frame = BytesMut::new();
         let go_on = match tokio::time::timeout(KEEP_ALIVE, subscription.next()).await {
@@ -27,27 +81,11 @@ pub(crate) fn frames(
                 true
             }
             Ok(Ok(Some(events))) => {
-                for event in events {
-                    put_frame(&mut frame, &id, event.seq, &event.public);
-                }
-                true
+                events.iter().all(|event| framing.put(&mut frame, event.seq, &event.public))
             }
             Ok(Ok(None)) => return None,
-            Ok(Err(reason)) => {
-                tracing::error!(error = %reason, "a stream ends because the log cannot be read");
-                frame.put_slice(b"data: ");
-                frame.put_slice(&error(&id, &A2aError::internal()));
-                frame.put_slice(b"\n\n");
-                false
-            }
+            Ok(Err(reason)) => framing.fail(&mut frame, &reason),
         };
-        Some((Ok(frame.freeze()), (id, go_on.then_some(subscription))))
+        Some((Ok(frame.freeze()), (framing, go_on.then_some(subscription))))
     })
-}
-
-/// The SSE `id` is the number of the event: see `docs/event-log-extension.md`.
-fn put_frame(frame: &mut BytesMut, id: &str, seq: Seq, public: &[u8]) {
-    let _ = write!(frame, "id: {seq}\ndata: ");
-    put_result(frame, id, &[public]);
-    frame.put_slice(b"\n\n");
 }

@@ -1,0 +1,322 @@
+//! The operations of A2A 1.0 as values. Every binding decodes a request into an [`Operation`], has it performed here, and
+//! encodes the [`Outcome`]; so all of them do the same.
+
+use super::params::{self, ListParams, SendMessageParams, TaskParams};
+use crate::host::Host;
+use crate::owner::Detail;
+use crate::service::{Listing, View, decode_cursor, encode_cursor};
+use crate::subscribe::Subscription;
+use http::{HeaderMap, HeaderValue};
+use mesh_core::model::Task;
+use mesh_core::trace::{Span, SpanKind};
+use mesh_core::{A2aError, AgentName, ErrorKind, Seq, Tenant, Timestamp, TraceContext};
+use mesh_log::ListQuery;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+const DEFAULT_PAGE: i64 = 50;
+const LARGEST_PAGE: i64 = 100;
+
+/// Which operation it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    SendMessage,
+    SendStreamingMessage,
+    GetTask,
+    ListTasks,
+    CancelTask,
+    SubscribeToTask,
+    CreatePushConfig,
+    GetPushConfig,
+    ListPushConfigs,
+    DeletePushConfig,
+    GetExtendedAgentCard,
+}
+
+/// What an operation is called.
+struct Names {
+    method: Method,
+    /// In JSON-RPC and gRPC.
+    rpc: &'static str,
+    /// In JSON-RPC of 0.3, where it has the operation.
+    v03: Option<&'static str>,
+    span: &'static str,
+}
+
+macro_rules! names {
+    ($($method:ident, $rpc:literal, $v03:expr;)*) => {
+        [$(Names { method: Method::$method, rpc: $rpc, v03: $v03, span: concat!("a2a ", $rpc) }),*]
+    };
+}
+
+const METHODS: [Names; 11] = names! {
+    SendMessage, "SendMessage", Some("message/send");
+    SendStreamingMessage, "SendStreamingMessage", Some("message/stream");
+    GetTask, "GetTask", Some("tasks/get");
+    ListTasks, "ListTasks", None;
+    CancelTask, "CancelTask", Some("tasks/cancel");
+    SubscribeToTask, "SubscribeToTask", Some("tasks/resubscribe");
+    CreatePushConfig, "CreateTaskPushNotificationConfig", Some("tasks/pushNotificationConfig/set");
+    GetPushConfig, "GetTaskPushNotificationConfig", Some("tasks/pushNotificationConfig/get");
+    ListPushConfigs, "ListTaskPushNotificationConfigs", Some("tasks/pushNotificationConfig/list");
+    DeletePushConfig, "DeleteTaskPushNotificationConfig", Some("tasks/pushNotificationConfig/delete");
+    GetExtendedAgentCard, "GetExtendedAgentCard", Some("agent/getAuthenticatedExtendedCard");
+};
+
+impl Method {
+    /// Finds it by its name in JSON-RPC.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        METHODS.iter().find(|names| names.rpc == name).map(|names| names.method)
+    }
+
+    /// Finds it by its name in JSON-RPC of 0.3.
+    pub(crate) fn parse_v03(name: &str) -> Option<Self> {
+        METHODS.iter().find(|names| names.v03 == Some(name)).map(|names| names.method)
+    }
+
+    fn names(self) -> (&'static str, &'static str) {
+        let names = METHODS.iter().find(|names| names.method == self);
+        names.map_or(("", "a2a other"), |names| (names.rpc, names.span))
+    }
+}
+
+/// A request, decoded and checked as far as that needs no look at any task.
+pub(crate) enum Operation {
+    Send(SendMessageParams),
+    SendStreaming(SendMessageParams),
+    Get(TaskParams),
+    List(ListParams),
+    Cancel(TaskParams),
+    Subscribe {
+        params: TaskParams,
+        /// The last event that the client has (our extension).
+        after: Option<Seq>,
+    },
+    /// Any of the four about push notifications.
+    Push,
+    ExtendedCard,
+}
+
+impl Operation {
+    /// Decodes parameters that are JSON.
+    pub(crate) fn decode(method: Method, params: &str, headers: &HeaderMap) -> Result<Self, A2aError> {
+        Ok(match method {
+            Method::SendMessage => Self::Send(params::decode(params)?),
+            Method::SendStreamingMessage => Self::SendStreaming(params::decode(params)?),
+            Method::GetTask => Self::Get(params::decode(params)?),
+            Method::ListTasks => Self::List(params::decode(params)?),
+            Method::CancelTask => Self::Cancel(params::decode(params)?),
+            Method::SubscribeToTask => Self::Subscribe {
+                params: params::decode(params)?,
+                after: last_event_id(headers.get("last-event-id"))?,
+            },
+            Method::CreatePushConfig
+            | Method::GetPushConfig
+            | Method::ListPushConfigs
+            | Method::DeletePushConfig => Self::Push,
+            Method::GetExtendedAgentCard => Self::ExtendedCard,
+        })
+    }
+
+    /// The tenant that it names, where it can name one.
+    pub(crate) fn tenant_mut(&mut self) -> Option<&mut Option<String>> {
+        match self {
+            Self::Send(params) | Self::SendStreaming(params) => Some(&mut params.tenant),
+            Self::Get(params) | Self::Cancel(params) | Self::Subscribe { params, .. } => {
+                Some(&mut params.tenant)
+            }
+            Self::List(params) => Some(&mut params.tenant),
+            Self::Push | Self::ExtendedCard => None,
+        }
+    }
+}
+
+/// Our extension: `Last-Event-ID` names the last event that the client has.
+pub(crate) fn last_event_id(header: Option<&HeaderValue>) -> Result<Option<Seq>, A2aError> {
+    let Some(value) = header else { return Ok(None) };
+    let digits = value.to_str().ok().map(str::trim).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok()).map(Some).ok_or_else(|| {
+        A2aError::invalid("Last-Event-ID", "must be the number of an event, 0 for all of them")
+    })
+}
+
+/// What an operation comes to.
+pub(crate) enum Outcome {
+    /// The answer to a message.
+    Sent(Box<Task>),
+    Task(Box<Task>),
+    Page(Page),
+    Stream(Box<Subscription>),
+}
+
+/// The answer of ListTasks.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Page {
+    /// As JSON already.
+    pub(crate) tasks: Vec<Box<RawValue>>,
+    pub(crate) next_page_token: String,
+    pub(crate) page_size: i64,
+    pub(crate) total_size: u64,
+}
+
+/// `SendMessageResponse` with a task.
+#[derive(Serialize)]
+struct Sent<'a> {
+    task: &'a Task,
+}
+
+/// An outcome in the bindings that speak JSON.
+pub(crate) enum Answer {
+    Json(Vec<u8>),
+    Stream(Box<Subscription>),
+}
+
+impl Outcome {
+    /// Encodes it as 1.0 does.
+    pub(crate) fn answer(self) -> Result<Answer, A2aError> {
+        let json = match self {
+            Self::Sent(task) => serde_json::to_vec(&Sent { task: &task }),
+            Self::Task(task) => serde_json::to_vec(&task),
+            Self::Page(page) => serde_json::to_vec(&page),
+            Self::Stream(subscription) => return Ok(Answer::Stream(subscription)),
+        };
+        json.map(Answer::Json).map_err(|_| A2aError::internal())
+    }
+}
+
+/// A request that came in, and the span that tells of it.
+pub(crate) struct Arrival {
+    start: Timestamp,
+    parent: Option<TraceContext>,
+    trace: TraceContext,
+}
+
+impl Arrival {
+    /// Now, with the trace that the client names.
+    pub(crate) fn now(host: &Host, headers: &HeaderMap) -> Self {
+        let parent =
+            headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceContext::parse);
+        let trace = parent.map_or_else(TraceContext::root, |parent| parent.child());
+        Self { start: host.clock.now(), parent, trace }
+    }
+
+    /// The trace that the request belongs to.
+    pub(crate) fn trace(&self) -> TraceContext {
+        self.trace
+    }
+
+    /// Performs the operation, or takes note that there is none, and leaves a span.
+    pub(crate) async fn perform(
+        self,
+        host: &Arc<Host>,
+        method: Option<Method>,
+        operation: Result<Operation, A2aError>,
+    ) -> Result<Outcome, A2aError> {
+        let outcome = match operation {
+            Ok(operation) => operate(host, operation, self.trace).await,
+            Err(error) => Err(error),
+        };
+        let (method, span) = method.map_or(("", "a2a other"), Method::names);
+        host.tracer.record(|| Span {
+            context: self.trace,
+            parent: self.parent.map(|parent| parent.span_id),
+            name: span,
+            kind: SpanKind::Server,
+            start: self.start,
+            end: host.clock.now(),
+            attributes: vec![("agentmesh.agent", host.settings.name.to_string())],
+            error: outcome.as_ref().err().map(|error| error.message.clone()),
+        });
+        if let Err(error) = &outcome {
+            tracing::debug!(
+                agent = %host.settings.name, method, trace_id = self.trace.trace_id_hex(),
+                code = error.kind.json_rpc_code(), "refused: {error}"
+            );
+        }
+        outcome
+    }
+}
+
+async fn operate(host: &Arc<Host>, operation: Operation, trace: TraceContext) -> Result<Outcome, A2aError> {
+    let service = &host.service;
+    let caller = |tenant: Option<String>| host.caller(tenant, trace);
+    match operation {
+        Operation::Send(params) => {
+            check_sending(&params)?;
+            let configuration = params.configuration.unwrap_or_default();
+            let history = params::history_length(configuration.history_length)?;
+            let wait = !configuration.return_immediately.unwrap_or(false);
+            let mut task = service.send(&caller(params.tenant), params.message, wait).await?;
+            task.limit_history(history);
+            Ok(Outcome::Sent(Box::new(task)))
+        }
+        Operation::SendStreaming(params) => {
+            check_sending(&params)?;
+            let subscription = service.send_streaming(&caller(params.tenant), params.message).await?;
+            Ok(Outcome::Stream(Box::new(subscription)))
+        }
+        Operation::Get(params) => {
+            let history = params::history_length(params.history_length)?;
+            let mut task = service.get(&caller(params.tenant), &params.id).await?;
+            task.limit_history(history);
+            Ok(Outcome::Task(Box::new(task)))
+        }
+        Operation::List(params) => list(host, params, trace).await.map(Outcome::Page),
+        Operation::Cancel(params) => {
+            let task = service.cancel(&caller(params.tenant), &params.id).await?;
+            Ok(Outcome::Task(Box::new(task)))
+        }
+        Operation::Subscribe { params, after } => {
+            let subscription = service.subscribe(&caller(params.tenant), &params.id, after).await?;
+            Ok(Outcome::Stream(Box::new(subscription)))
+        }
+        Operation::Push => Err(no_push()),
+        Operation::ExtendedCard => Err(A2aError::new(
+            ErrorKind::UnsupportedOperation,
+            "this agent has no extended card; its public card says everything",
+        )),
+    }
+}
+
+fn check_sending(params: &SendMessageParams) -> Result<(), A2aError> {
+    params::check_message(&params.message)?;
+    params::history_length(params.configuration.as_ref().and_then(|c| c.history_length))?;
+    let push = params.configuration.as_ref().and_then(|c| c.task_push_notification_config.as_ref());
+    if push.is_some_and(|config| !config.is_null()) {
+        return Err(no_push());
+    }
+    Ok(())
+}
+
+fn no_push() -> A2aError {
+    A2aError::new(
+        ErrorKind::PushNotificationNotSupported,
+        "this agent sends no push notifications; subscribe to the task instead",
+    )
+}
+
+async fn list(host: &Arc<Host>, params: ListParams, trace: TraceContext) -> Result<Page, A2aError> {
+    let size = params.page_size.filter(|size| *size != 0).unwrap_or(DEFAULT_PAGE);
+    if !(1..=LARGEST_PAGE).contains(&size) {
+        return Err(A2aError::invalid("params.pageSize", format_args!("must be from 1 to {LARGEST_PAGE}")));
+    }
+    let history = params::history_length(params.history_length)?;
+    let token = params.page_token.filter(|token| !token.is_empty());
+    let query = ListQuery {
+        tenant: Tenant::from(""),
+        owner: None,
+        agent: Some(AgentName::from("")),
+        context_id: params.context_id,
+        state: params.status,
+        status_at_or_after: params.status_timestamp_after,
+        after: token.as_deref().map(decode_cursor).transpose()?,
+        limit: usize::try_from(size).unwrap_or(1),
+    };
+    let caller = host.caller(params.tenant, trace);
+    let detail = if params.include_artifacts.unwrap_or(false) { Detail::Whole } else { Detail::NoArtifacts };
+    let Listing { tasks, total, next } = host.service.list(&caller, query, View { detail, history }).await?;
+    let next_page_token = next.map(|cursor| encode_cursor(&cursor)).unwrap_or_default();
+    Ok(Page { tasks, next_page_token, page_size: size, total_size: total })
+}

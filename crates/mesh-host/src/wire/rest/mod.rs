@@ -1,0 +1,140 @@
+//! The HTTP+JSON binding (section 11): paths, query parameters and plain JSON bodies.
+
+mod path;
+mod query;
+
+use self::path::{Resource, Target};
+use super::body::{self, Refusal, respond, status_json};
+use super::envelope::check_depth;
+use super::operate::{Answer, Arrival, Method, Operation, Outcome, last_event_id};
+use super::params::{self, TaskParams, without_params};
+use super::sse::{self, Framing};
+use super::version::{self, Asked};
+use crate::host::Host;
+use axum::body::Body;
+use axum::extract::State;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use mesh_core::{A2aError, ErrorKind, TaskId};
+use serde::Deserialize;
+use std::sync::Arc;
+
+const A2A_JSON: &str = "application/a2a+json";
+const NO_SUCH_PATH: &str = "no such path; A2A is POST / (JSON-RPC) or the paths of its HTTP+JSON binding, such as POST \
+                            /message:send, and the card is GET /.well-known/agent-card.json";
+
+/// Answers every path that is not one of the other bindings.
+pub(super) async fn handle(State(host): State<Arc<Host>>, request: Request<Body>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let Some(Target { tenant, resource }) = Target::parse(head.uri.path()) else {
+        return refuse(&Refusal::new(StatusCode::NOT_FOUND, NO_SUCH_PATH));
+    };
+    let method = match resource.method(&head.method) {
+        Ok(method) => method,
+        Err(allowed) => {
+            let message = format!("this path takes {allowed}");
+            let mut response = refuse(&Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message));
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+            return response;
+        }
+    };
+    let arrival = Arrival::now(&host, &head.headers);
+    // HTTP's own refusals have a status that the error's kind does not tell.
+    let mut status = None;
+    let operation = decode(&host, &head, body, tenant, resource, method).await.map_err(|refusal| {
+        status = Some(refusal.status);
+        refusal.error
+    });
+    match arrival.perform(&host, Some(method), operation).await.and_then(Outcome::answer) {
+        Ok(Answer::Json(result)) => respond(StatusCode::OK, A2A_JSON, Bytes::from(result)),
+        Ok(Answer::Stream(subscription)) => {
+            body::stream(Body::from_stream(sse::frames(Framing::Bare, *subscription)))
+        }
+        Err(error) => {
+            let mut refusal = Refusal::from(without_params(error, "body"));
+            refusal.status = status.unwrap_or(refusal.status);
+            refuse(&refusal)
+        }
+    }
+}
+
+fn refuse(refusal: &Refusal) -> Response<Body> {
+    respond(refusal.status, A2A_JSON, status_json(refusal.status, &refusal.error))
+}
+
+async fn decode(
+    host: &Host,
+    head: &Parts,
+    body: Body,
+    tenant: Option<String>,
+    resource: Resource,
+    method: Method,
+) -> Result<Operation, Refusal> {
+    match Asked::of(&head.uri, &head.headers) {
+        Asked::V1 => {}
+        // The paths of 1.0 are its own; those of 0.3 are the same under /v1.
+        Asked::Nothing if tenant.as_deref() != Some("v1") => {}
+        Asked::Nothing | Asked::V03 => return Err(version::refusal("0.3").into()),
+        Asked::Other(asked) => return Err(version::refusal(asked).into()),
+    }
+    let query = head.uri.query().unwrap_or_default();
+    let mut operation = match resource {
+        Resource::Send | Resource::Stream => {
+            let body = body::read(host, &head.headers, body).await?;
+            Operation::decode(method, json(host, &body)?, &head.headers)?
+        }
+        Resource::Tasks => Operation::List(query::list(query)?),
+        Resource::Task(id) => Operation::Get(query::task(query, id)?),
+        Resource::Cancel(id) => Operation::Cancel(task(host, head, body, id).await?),
+        Resource::Subscribe(id) => Operation::Subscribe {
+            params: task(host, head, body, id).await?,
+            after: last_event_id(head.headers.get("last-event-id"))?,
+        },
+        Resource::PushConfigs | Resource::PushConfig => Operation::Push,
+        Resource::ExtendedCard => {
+            query::tenant(query)?;
+            Operation::ExtendedCard
+        }
+    };
+    if let (Some(tenant), Some(field)) = (tenant, operation.tenant_mut()) {
+        if field.as_ref().is_some_and(|named| !named.is_empty() && *named != tenant) {
+            return Err(A2aError::invalid("tenant", "is another one than in the path").into());
+        }
+        *field = Some(tenant);
+    }
+    Ok(operation)
+}
+
+#[derive(Default, Deserialize)]
+struct TaskBody {
+    #[serde(default)]
+    tenant: Option<String>,
+    #[serde(default)]
+    id: Option<TaskId>,
+}
+
+/// The parameters of a task whose id is in the path; a body may repeat it.
+async fn task(host: &Host, head: &Parts, body: Body, id: String) -> Result<TaskParams, Refusal> {
+    let mut params = query::task(head.uri.query().unwrap_or_default(), id)?;
+    let body = body::read_optional(host, &head.headers, body).await?;
+    if body.is_empty() {
+        return Ok(params);
+    }
+    let named: TaskBody = params::decode(json(host, &body)?)?;
+    if named.id.is_some_and(|named| !named.as_str().is_empty() && named != params.id) {
+        return Err(A2aError::invalid("id", "is another one than in the path").into());
+    }
+    params.tenant = named.tenant.or(params.tenant);
+    Ok(params)
+}
+
+/// A body as text whose JSON is not too deep.
+fn json<'a>(host: &Host, body: &'a [u8]) -> Result<&'a str, A2aError> {
+    let depth = host.settings.limits.depth;
+    check_depth(body, depth).map_err(|at| {
+        let message = format!("the body is nested deeper than {depth} levels at byte {at}");
+        A2aError::new(ErrorKind::InvalidRequest, message)
+    })?;
+    std::str::from_utf8(body).map_err(|_| A2aError::new(ErrorKind::Parse, "the body is not UTF-8"))
+}
