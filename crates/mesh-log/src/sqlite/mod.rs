@@ -282,9 +282,11 @@ impl EventLog for SqliteLog {
     }
 
     async fn close(&self) {
-        self.stop();
-        // What is read is read to its end; then the writer is the last to have the file open, and tidies it up.
+        // Nothing more is let in. What is read is read to its end; only then may the writer end, so that it is the last to
+        // have the file open, and tidies it up.
+        self.shared.recent().closed = true;
         self.readers.close().await;
+        self.stop();
         let mut ended = self.ended.clone();
         while ended.changed().await.is_ok() {}
         self.shared.recent().tails.clear();
@@ -293,6 +295,7 @@ impl EventLog for SqliteLog {
 
 impl Drop for SqliteLog {
     fn drop(&mut self) {
+        self.readers.close_idle();
         self.stop();
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()

@@ -60,6 +60,11 @@ impl Readers {
         let all = self.permits.acquire_many(self.count).await;
         self.permits.close();
         drop(all);
+        self.close_idle();
+    }
+
+    /// Closes every connection that no query has.
+    pub(super) fn close_idle(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

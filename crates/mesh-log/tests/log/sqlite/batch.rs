@@ -13,8 +13,10 @@ type Outcome = Result<Seq, AppendError>;
 /// Queues all appends, in order, behind a writer that is held; then lets it go.
 async fn together(log: &Arc<SqliteLog>, hold: Hold, appends: Vec<Append>) -> Vec<Outcome> {
     let running: Vec<_> = appends.into_iter().map(|append| spawn(log, append)).collect();
-    // The runtime has one thread: when this task runs again, each of those has queued its append, or failed to.
-    yield_now().await;
+    // The runtime has one thread, and runs some of the others each time: after as many turns, each has queued its append.
+    for _ in 0..running.len() {
+        yield_now().await;
+    }
     drop(hold);
     let mut outcomes = Vec::new();
     for append in running {
