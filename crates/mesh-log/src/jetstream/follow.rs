@@ -7,7 +7,6 @@ use super::names;
 use crate::contract::LogError;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
-use bytes::Bytes;
 use futures_util::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,10 +67,7 @@ async fn session(shared: &Shared) -> Result<(), LogError> {
         let message = message.map_err(|error| link.failed("a consumer", &error))?;
         let details = message.info().map_err(|error| link.failed("a message", &error))?;
         let (number, rest) = (details.stream_sequence, details.pending);
-        // A copy, because the message is a part of whatever was read from the connection with it.
-        match Frame::decode(Bytes::copy_from_slice(&message.payload))
-            .and_then(|frame| Ok((frame.head()?, frame)))
-        {
+        match Frame::decode(message.payload.clone()).and_then(|frame| Ok((frame.head()?, frame))) {
             Ok((head, frame)) => {
                 let origin = names::origin_in(&message.subject).unwrap_or(names::NO_ORIGIN);
                 shared.absorb(head, origin, &frame, number);

@@ -59,6 +59,24 @@ impl Frame {
         read_head(&self.head, self.last())
     }
 
+    /// The events in memory of their own: a decoded frame's are parts of all that was received with them.
+    pub(super) fn own_events(&self) -> Vec<StoredEvent> {
+        let private = |event: &StoredEvent| event.private.as_ref().map(Bytes::len);
+        let size = self.events.iter().map(|event| event.public.len() + private(event).unwrap_or(0)).sum();
+        let mut parts = BytesMut::with_capacity(size);
+        for event in &self.events {
+            parts.put_slice(&event.public);
+            parts.put_slice(event.private.as_deref().unwrap_or_default());
+        }
+        let mut parts = parts.freeze();
+        let own = |event: &StoredEvent| StoredEvent {
+            seq: event.seq,
+            public: parts.split_to(event.public.len()),
+            private: private(event).map(|length| parts.split_to(length)),
+        };
+        self.events.iter().map(own).collect()
+    }
+
     pub(super) fn decode(mut bytes: Bytes) -> Result<Self, LogError> {
         let damaged = || LogError::Failed("a message in the stream is not one of ours".to_owned());
         let format = bytes.try_get_u8().map_err(|_| damaged())?;
@@ -201,6 +219,7 @@ mod tests {
             for ((event, stored), seq) in events.iter().zip(&frame.events).zip(expected + 1..) {
                 prop_assert_eq!((seq, &event.public, &event.private), (stored.seq, &stored.public, &stored.private));
             }
+            prop_assert_eq!(frame.own_events(), frame.events);
             for cut in 0..whole.len() {
                 prop_assert!(Frame::decode(whole.slice(..cut)).is_err());
             }

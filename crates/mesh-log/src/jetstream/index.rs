@@ -16,6 +16,17 @@ pub(super) struct Place {
     pub(super) message: u64,
 }
 
+/// What a message was to the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Noted {
+    /// The newest of its task.
+    New,
+    /// Known before, or older than what is known.
+    Known,
+    /// Of another task with the same name.
+    Foreign,
+}
+
 #[derive(Debug)]
 struct Entry {
     place: Place,
@@ -51,17 +62,17 @@ impl Index {
         self.tasks.get(key).map(|entry| entry.origin.clone())
     }
 
-    /// Takes in a task's message. Returns whether it is this task's: two processes that create a task of the same name
-    /// from two messages at the same moment are not stopped, and then the first to be seen is the task.
-    pub(super) fn note(&mut self, head: TaskHead, origin: &str, frame: &Frame, message: u64) -> bool {
+    /// Takes in a task's message. Two processes that create a task of the same name from two messages at the same moment
+    /// are not stopped: then the first to be seen is the task.
+    pub(super) fn note(&mut self, head: TaskHead, origin: &str, frame: &Frame, message: u64) -> Noted {
         let key = head.key;
         let (tenant, task) = (&key.tenant, &key.task);
         if let Some(known) = self.tasks.get(&key) {
             if *known.origin != *origin {
-                return false;
+                return Noted::Foreign;
             }
             if known.place.message >= message {
-                return true;
+                return Noted::Known;
             }
             if known.status_at != head.status_at
                 && let Some(of_tenant) = self.by_status.get_mut(tenant)
@@ -87,7 +98,7 @@ impl Index {
             head: frame.head.as_ref().into(),
         };
         self.tasks.insert(key, entry);
-        true
+        Noted::New
     }
 
     pub(super) fn list(&self, query: &ListQuery) -> Result<Page, LogError> {

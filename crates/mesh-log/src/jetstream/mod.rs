@@ -34,7 +34,7 @@ use crate::tails::Tails;
 use async_trait::async_trait;
 use frame::Frame;
 use hashlink::LruCache;
-use index::Index;
+use index::{Index, Noted};
 use link::Link;
 use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
 use std::fmt;
@@ -102,14 +102,16 @@ impl Shared {
     fn absorb(&self, head: TaskHead, origin: &str, frame: &Frame, message: u64) {
         let key = head.key.clone();
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let ours = index.note(head, origin, frame, message);
+        let noted = index.note(head, origin, frame, message);
         drop(index);
-        if !ours {
+        if noted == Noted::Foreign {
             tracing::error!(task = %key, message, "two tasks of the same name were created; this one is ignored");
             return;
         }
+        let events = if noted == Noted::New { frame.own_events() } else { Vec::new() };
         let mut recent = self.recent();
-        recent.rings.offer(&key, &frame.events);
+        recent.rings.offer(&key, &events);
+        // Also if it is known: who knows it may not have come to the tails yet, and the writer's append is over.
         recent.tails.raise(&key, frame.last());
     }
 

@@ -55,6 +55,28 @@ async fn own(
     seq
 }
 
+/// The number of a task's last event, as soon as there are enough servers again to say so.
+async fn head_in_the_end(log: &JetStreamLog, key: &TaskKey) -> Seq {
+    loop {
+        match log.head(key).await {
+            Ok(head) => return head.unwrap().seq,
+            Err(LogError::Failed(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+async fn append_in_the_end(log: &JetStreamLog, key: &TaskKey) -> Seq {
+    loop {
+        let seq = head_in_the_end(log, key).await;
+        match log.append(step(key, seq, 1)).await {
+            Ok(last) => return last,
+            Err(AppendError::Conflict { .. } | AppendError::Log(LogError::Failed(_))) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 async fn wait_for_more(acknowledged: &watch::Sender<u64>, appends: u64) {
     let mut acknowledged = acknowledged.subscribe();
     let goal = *acknowledged.borrow() + appends;
@@ -99,10 +121,7 @@ async fn a_leader_that_is_killed_loses_nothing_acknowledged_and_a_minority_takes
     assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
     servers[first].restart();
     servers[second].restart();
-    let seq = other.head(&fresh).await.unwrap().unwrap().seq;
-    let last = match other.append(step(&fresh, seq, 1)).await {
-        Err(AppendError::Conflict { actual, .. }) => actual,
-        outcome => outcome.unwrap(),
-    };
+    let last = timeout(Duration::from_secs(60), append_in_the_end(&other, &fresh)).await.unwrap();
+    timeout(Duration::from_secs(60), head_in_the_end(&one, &fresh)).await.unwrap();
     assert_whole(&*one, &fresh, last).await;
 }

@@ -59,17 +59,21 @@ async fn while_there_is_no_server_everything_fails_in_time_and_later_works_again
     );
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
     failed(append);
-    failed(create);
+    let why = failed(create);
     assert!(head.is_err() && list.is_err() && tail.is_err());
     // What is in memory is still there.
     assert_eq!(log.read(&key, 0, ReadLimit::default()).await.unwrap().len(), 1);
     server.restart();
     append_until_recorded(&log, &key).await;
-    assert_eq!(
-        log.created_by(&"t".into(), &"local".into(), &"sales".into(), &"m".into()).await.unwrap(),
-        None
-    );
-    assert_eq!(log.append(step(&TaskKey::new("t".into(), "3".into()), 0, 1).creates("m")).await.unwrap(), 1);
+    // What was on its way when the server died may be delivered to the next one. Then it has made its task, once.
+    let again = log.append(step(&TaskKey::new("t".into(), "3".into()), 0, 1).creates("m")).await;
+    match again {
+        Err(AppendError::Duplicate(made)) => {
+            assert!(made.as_str() == "2" && why.contains("not known"), "{why}")
+        }
+        other => assert_eq!(other.unwrap(), 1),
+    }
+    assert_eq!(log.list(all("t")).await.unwrap().total, 2);
 }
 
 /// What an owner does after a failure: looks where the task is, and goes on from there.
@@ -92,7 +96,15 @@ async fn a_server_that_is_frozen_blocks_nobody_and_what_it_took_is_there_once() 
     log.append(step(&key, 0, 1)).await.unwrap();
     server.signal("STOP");
     let begin = Instant::now();
-    let why = failed(log.append(step(&key, 1, 1)).await);
+    // It may take one or two more before all of its threads stand still.
+    let mut seq = 1;
+    let outcome = loop {
+        match log.append(step(&key, seq, 1)).await {
+            Ok(last) => seq = last,
+            refused => break refused,
+        }
+    };
+    let why = failed(outcome);
     assert!(why.contains("not known"), "{why}");
     assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
     server.signal("CONT");
