@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -29,8 +31,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-BIN = ROOT / "target" / "release"
+BUILT = ROOT / "target" / "release"
 WORK = ROOT / "target" / "bench"
+# What is measured is a copy: a build that ends in the middle of a run must not change it.
+BIN = WORK / "bin"
+PROGRAMS = ("agentmesh", "load", "scripted-worker")
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 PEERS = ROOT / "benches" / "peers"
 A2A_PYTHON = ROOT / ".envs" / "a2a" / "bin" / "python"
@@ -137,6 +142,7 @@ class Cell:
 
     def measure(self, options: argparse.Namespace) -> None:
         others = Others()
+        (WORK / "servers.log").write_text("")
         with self.start() as server:
             command = [BIN / "load", *self.load, "--url", server.url, "--pid", server.pid, "-o", "json"]
             command += ["--connections", self.connections, "--seconds", options.seconds]
@@ -297,13 +303,24 @@ def output(*command: str) -> str:
     return done.stdout.strip()
 
 
+def commit() -> str:
+    """What was measured, as honestly as it can be told: the build may be older than the sources."""
+    text = output("git", "rev-parse", "--short=12", "HEAD")
+    if output("git", "status", "--porcelain", "crates", "Cargo.toml", "Cargo.lock"):
+        text += " with changes"
+    built = min((BUILT / program).stat().st_mtime for program in PROGRAMS)
+    sources = [*(ROOT / "crates").rglob("*.rs"), ROOT / "Cargo.lock"]
+    if max(source.stat().st_mtime for source in sources) > built:
+        text += " (the build is older than its sources)"
+    return text
+
+
 def environment(options: argparse.Namespace) -> dict[str, Any]:
     cpu = next(
         line.split(":", 1)[1].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if line.startswith("model name")
     )
-    changed = " with changes" if output("git", "status", "--porcelain", "crates", "Cargo.lock") else ""
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),
@@ -311,7 +328,8 @@ def environment(options: argparse.Namespace) -> dict[str, Any]:
         "python": platform.python_version(),
         "rust": output("rustc", "--version").split(" (")[0],
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": output("git", "rev-parse", "--short=12", "HEAD") + changed,
+        "commit": commit(),
+        "agentmesh_sha256": hashlib.sha256((BIN / "agentmesh").read_bytes()).hexdigest(),
         "fdatasync_ms": measure_disk(),
         "seconds": options.seconds,
         "rounds": options.rounds,
@@ -341,7 +359,7 @@ def a2a_table(groups: list[list[Cell]], mode: str) -> str:
     heads += ["p50 ms", "p99 ms", "CPU ms/task", "peak MiB", "times the SDK", "rounds differ by"]
     rows = []
     for cells in groups:
-        if not cells[0].reports or cells[0].table != f"a2a-{mode}":
+        if cells[0].table != f"a2a-{mode}":
             continue
         peer = cells[-1].median(*rate)
         for cell in cells:
@@ -361,7 +379,7 @@ def mcp_table(groups: list[list[Cell]]) -> str:
     heads += ["peak MiB", "of direct", "rounds differ by"]
     rows = []
     for cells in groups:
-        if not cells[0].reports or not cells[0].table.startswith("mcp"):
+        if not cells[0].table.startswith("mcp"):
             continue
         direct = cells[0]
         for cell in cells:
@@ -399,10 +417,13 @@ def figures(results: dict[str, Any], groups: list[list[Cell]]) -> str:
         f"{where['rounds']} rounds of {where['seconds']:g} s for each cell; "
         f"other processes took {statistics.median(others):.1%} of the machine, "
         f"{max(others):.0%} in the worst of them.",
-        "### A2A, blocking tasks\n\n" + a2a_table(groups, "blocking"),
-        "### A2A, streamed events\n\n" + a2a_table(groups, "stream"),
-        "### MCP, `tools/call`\n\n" + mcp_table(groups),
     ]
+    measured = {cells[0].table for cells in groups}
+    if "a2a-blocking" in measured:
+        parts.append("### A2A, blocking tasks\n\n" + a2a_table(groups, "blocking"))
+        parts.append("### A2A, streamed events\n\n" + a2a_table(groups, "stream"))
+    if "mcp-sdk" in measured:
+        parts.append("### MCP, `tools/call`\n\n" + mcp_table(groups))
     if start:
         parts.append("### Start and size\n\n" + start_table(start))
     return "\n\n".join(parts)
@@ -426,14 +447,20 @@ def main() -> None:
     parser.add_argument("--only", choices=["a2a", "mcp", "start"], help="a part of it")
     parser.add_argument("--update-docs", action="store_true", help="write the tables to docs/benchmarks.md")
     options = parser.parse_args()
-    needed = (BIN / "agentmesh", BIN / "load", A2A_PYTHON, MCP_PYTHON)
+    needed = (*(BUILT / program for program in PROGRAMS), A2A_PYTHON, MCP_PYTHON)
     missing = [path for path in needed if not path.exists()]
     if missing:
         sys.exit(f"bench: {missing[0].relative_to(ROOT)} is not there; run `make bench`")
     if options.update_docs and options.only:
         sys.exit("bench: --update-docs needs the whole run")
-    WORK.mkdir(parents=True, exist_ok=True)
-    (WORK / "servers.log").write_text("")
+    BIN.mkdir(parents=True, exist_ok=True)
+    lock = (WORK / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("bench: another run is under way; two would measure each other")
+    for program in PROGRAMS:
+        shutil.copy2(BUILT / program, BIN / program)
 
     groups, patience = all_cells(options.only), Patience(options.patience)
     patience.wait()
