@@ -12,7 +12,7 @@ use crate::worker::protocol::DeclaredCard;
 use crate::worker::{Run, Supervisor};
 use axum::Router;
 use mesh_core::trace::Tracer;
-use mesh_core::{AgentName, Clock, Principal, TaskKey, Tenant, TraceContext};
+use mesh_core::{AgentName, Clock, HostId, Principal, TaskKey, Tenant, TraceContext};
 use mesh_log::{EventLog, LogError};
 use mesh_policy::Authorizer;
 use std::sync::Arc;
@@ -87,6 +87,7 @@ impl Host {
         let dispatcher =
             Arc::new(Dispatcher::new(tasks.concurrency, tasks.queue, ready.clone(), metrics.clone()));
         let owners = Owners::new(OwnersParts {
+            host: HostId::generate(),
             log: Arc::clone(&log),
             clock: Arc::clone(&clock),
             policy: settings.policy(),

@@ -10,7 +10,7 @@ use crate::worker::{Attempt, Run};
 use mesh_core::lifecycle::{
     Command, Control, Effect, Phase, Policy, Rejected, Report, TaskRecord, apply, recovery,
 };
-use mesh_core::{Clock, Seq, TaskKey};
+use mesh_core::{Clock, HostId, Seq, TaskKey};
 use mesh_log::{Append, AppendError, EventLog, LogError, NewEvent};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +29,8 @@ const OVERLOAD_PAUSE: Duration = Duration::from_millis(20);
 
 /// What every owner of an agent shares.
 pub(crate) struct Shared {
+    /// Who this host is to the others.
+    pub(crate) host: HostId,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) policy: Policy,
@@ -259,7 +261,8 @@ impl Actor {
             Ask::Start { run, slot } => {
                 // The dispatcher took it out of its queue.
                 self.queued = false;
-                match self.apply(Command::StartAttempt, batch) {
+                let host = self.shared.host.clone();
+                match self.apply(Command::StartAttempt { host }, batch) {
                     Ok(()) => batch.start = Some((run, slot)),
                     Err(rejected) => tracing::debug!(task = %self.key.task, %rejected, "not started"),
                 }

@@ -65,14 +65,14 @@ impl Owners {
 
     /// If a worker is free, the task is created and started in one append, otherwise it is queued.
     async fn create_now(&self, new: NewTask, activity: Activity) -> Result<Created, OwnerError> {
-        let Shared { log, clock, policy, dispatcher, .. } = &*self.shared;
+        let Shared { log, clock, policy, dispatcher, host, .. } = &*self.shared;
         let message = new.message.message_id.clone();
         let now = clock.now();
         let (mut record, event, _) = create(&new, now);
         let mut append = creation(&record, &event, message);
         let start = dispatcher.try_start();
         if start.is_some()
-            && let Ok(transition) = apply(&record, Command::StartAttempt, policy, now)
+            && let Ok(transition) = apply(&record, Command::StartAttempt { host: host.clone() }, policy, now)
         {
             append.events.extend(transition.events.iter().map(|event| encode(event, &record.task)));
             record.commit(transition);
