@@ -23,6 +23,8 @@ pub struct Transition {
 pub const ATTEMPT_KEY: &str = "agentmesh/attempt";
 /// Metadata key of a status update that tells why an attempt was lost.
 pub const LOST_KEY: &str = "agentmesh/attemptLost";
+/// Metadata key of a status update that tells why an attempt was given back without being lost.
+pub const RELEASED_KEY: &str = "agentmesh/attemptReleased";
 
 /// A new task: its record, and the event and effect that begin it.
 pub fn create(new: &NewTask, now: Timestamp) -> (TaskRecord, TaskEvent, Vec<Effect>) {
@@ -208,7 +210,8 @@ impl Step<'_> {
         control.phase = Phase::Queued;
         control.holder = None;
         let mut metadata = metadata(ATTEMPT_KEY, json!(attempt));
-        metadata.insert(LOST_KEY.to_owned(), json!(reason));
+        let why = if lost { LOST_KEY } else { RELEASED_KEY };
+        metadata.insert(why.to_owned(), json!(reason));
         let event = self.status(TaskState::Submitted, None, Some(metadata), None);
         Ok(Transition { events: vec![event], effects: vec![Effect::Enqueue], control })
     }

@@ -465,3 +465,15 @@ fn a_record_is_put_together_only_from_events_that_begin_with_its_creation() {
     assert_eq!(TaskRecord::rebuild(life.record.control.clone(), status), None);
     assert_eq!(TaskRecord::rebuild(life.record.control, []), None);
 }
+
+#[test]
+fn an_attempt_that_is_given_back_is_no_loss_and_starts_again() {
+    let mut life = Life::queued().with(Policy { on_worker_loss: OnWorkerLoss::Fail, ..POLICY });
+    for attempt in 1..=3 {
+        life.then(Command::StartAttempt { host: "h".into() });
+        let effects = life.then(Command::Release { attempt, reason: "the host shuts down".to_owned() });
+        assert_eq!(effects, [Effect::Enqueue]);
+        assert_eq!((life.record.control.losses, life.record.control.holder.clone()), (0, None));
+        assert_eq!(life.record.control.phase, Phase::Queued);
+    }
+}

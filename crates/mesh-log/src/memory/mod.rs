@@ -30,6 +30,7 @@ pub struct MemoryLog {
     state: Mutex<State>,
     max_bytes: usize,
     arrivals: watch::Sender<u64>,
+    shared: bool,
     records: MemoryRecords,
 }
 
@@ -60,8 +61,16 @@ impl MemoryLog {
             state: Mutex::default(),
             max_bytes,
             arrivals: watch::channel(0).0,
+            shared: false,
             records: MemoryRecords::default(),
         }
+    }
+
+    /// The same log, for several hosts in one process: they take care of each other as they would on a distributed one.
+    #[must_use]
+    pub fn for_several_hosts(mut self) -> Self {
+        self.shared = true;
+        self
     }
 
     fn open(&self) -> Result<MutexGuard<'_, State>, LogError> {
@@ -245,7 +254,7 @@ impl EventLog for MemoryLog {
     }
 
     fn is_shared(&self) -> bool {
-        false
+        self.shared
     }
 
     fn records(&self) -> &dyn Records {
