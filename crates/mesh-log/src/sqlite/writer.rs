@@ -36,7 +36,10 @@ pub(super) struct Job {
 pub(super) type Alone = Box<dyn FnOnce(Result<&Connection, LogError>) + Send>;
 
 /// What the writer is asked for.
-#[allow(clippy::large_enum_variant, reason = "nearly all of it is appends, and a box would cost each an allocation")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all of it is appends, and a box would cost each an allocation"
+)]
 pub(super) enum Work {
     /// An append.
     Append(Job),

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 async fn two() -> (Server, Arc<JetStreamLog>, Arc<JetStreamLog>) {
     let server = Server::start();
-    let (one, other) = tokio::join!(open(&server), open(&server));
+    let (one, other) = tokio::join!(Box::pin(open(&server)), Box::pin(open(&server)));
     (server, Arc::new(one), Arc::new(other))
 }
 
