@@ -6,6 +6,7 @@ mod gateway;
 mod limits;
 mod mesh;
 mod on_worker_loss;
+mod push;
 mod storage;
 mod tool_pattern;
 mod upstream;
@@ -17,6 +18,7 @@ pub use gateway::{Access, Admin, Auth, Gateway, Level, LogFormat, Model, Telemet
 pub use limits::Limits;
 pub use mesh::Mesh;
 pub use on_worker_loss::OnWorkerLoss;
+pub use push::Push;
 pub use storage::{Durability, Storage};
 pub use tool_pattern::ToolPattern;
 pub use upstream::{Endpoint, Upstream};
@@ -36,6 +38,7 @@ pub(crate) fn sections() -> Vec<(&'static str, &'static [crate::section::Field])
         ("Mesh", Mesh::FIELDS),
         ("Model", Model::FIELDS),
         ("Provider", Provider::FIELDS),
+        ("Push", Push::FIELDS),
         ("Retry", on_worker_loss::RetryFields::FIELDS),
         ("Skill", Skill::FIELDS),
         ("Storage", Storage::FIELDS),

@@ -72,7 +72,7 @@ fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
         supported_interfaces: interfaces(settings.agent.url().trim_end_matches('/')),
         capabilities: AgentCapabilities {
             streaming: Some(true),
-            push_notifications: Some(false),
+            push_notifications: Some(settings.push.per_task > 0),
             extensions: Some(vec![AgentExtension {
                 uri: EVENT_LOG_EXTENSION.to_owned(),
                 description: Some(

@@ -5,6 +5,7 @@ use crate::dispatch::Dispatcher;
 use crate::members::Members;
 use crate::metrics::{AgentMetrics, HostMetrics};
 use crate::owner::{OwnerError, Owners, OwnersParts};
+use crate::push::{Push, PushParts};
 use crate::service::{Caller, Service};
 use crate::settings::HostSettings;
 use crate::subscribe::Subscribers;
@@ -102,7 +103,19 @@ impl Host {
             metrics: metrics.clone(),
             working: Arc::default(),
         });
+        let tracker = TaskTracker::new();
+        let push = Push::new(PushParts {
+            settings: Arc::clone(&settings),
+            host: id.clone(),
+            log: Arc::clone(&log),
+            owners: owners.clone(),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            stop: stop.clone(),
+            tracker: tracker.clone(),
+        })?;
         let members = Arc::new(Members {
+            push: Arc::clone(&push),
             host: id,
             settings: Arc::clone(&settings),
             log: Arc::clone(&log),
@@ -124,7 +137,6 @@ impl Host {
         );
         let (problem_tx, problem) = watch::channel(Some("the worker is starting".to_owned()));
         let (declared_tx, declared) = watch::channel(DeclaredCard::default());
-        let tracker = TaskTracker::new();
         let supervisor = Arc::new(Supervisor {
             settings: Arc::clone(&settings),
             calls,
@@ -141,6 +153,7 @@ impl Host {
             owners,
             dispatcher,
             subscribers,
+            push,
             authorizer,
             draining: draining.clone(),
         };
@@ -188,7 +201,11 @@ impl Host {
     /// The log cannot be read.
     pub async fn start(self: &Arc<Self>) -> Result<usize, HostError> {
         self.members.join().await?;
-        let resumed = if self.service.log.is_shared() { 0 } else { self.recover().await? };
+        let alone = !self.service.log.is_shared();
+        let resumed = if alone { self.recover().await? } else { 0 };
+        if alone {
+            self.service.push.take_over(|_| true).await?;
+        }
         self.tracker.spawn(Arc::clone(&self.supervisor).supervise());
         self.tracker.spawn(Arc::clone(&self.members).watch());
         self.tracker.spawn(Arc::clone(&self.members).claim());

@@ -13,6 +13,7 @@
 //! - `owner`: one actor per task; the only writer of its log.
 //! - `dispatch`: who is next, and when there is a place.
 //! - `members`: the other hosts of the agent, if they share the log.
+//! - `push`: push notifications.
 //! - `worker`: the worker process and its protocol.
 //! - `calls`: tools and agents that a worker calls.
 //! - `subscribe`: event streams.
@@ -24,6 +25,7 @@ mod host;
 mod members;
 mod metrics;
 mod owner;
+mod push;
 mod service;
 mod settings;
 mod subscribe;

@@ -17,6 +17,7 @@ mod liveness;
 use crate::dispatch::Dispatcher;
 use crate::metrics::AgentMetrics;
 use crate::owner::Owners;
+use crate::push::Push;
 use crate::settings::HostSettings;
 use crate::worker::Run;
 use bytes::Bytes;
@@ -36,6 +37,8 @@ const PAGE: usize = 256;
 const HEAD_START: Duration = Duration::from_millis(20);
 /// How often it is looked for queued tasks, whatever is heard.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Once in so many looks, push notifications of lost hosts are looked for.
+const LOOKS_FOR_PUSH: u32 = 4;
 /// How often it is counted what there is to do.
 const COUNT_EVERY: Duration = Duration::from_secs(2);
 
@@ -45,6 +48,7 @@ pub(crate) struct Members {
     pub(crate) settings: Arc<HostSettings>,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) owners: Owners,
+    pub(crate) push: Arc<Push>,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: AgentMetrics,
@@ -106,6 +110,7 @@ impl Members {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut others = Liveness::new(self.lease());
         let mut renewed = Instant::now();
+        let mut rounds = 0_u32;
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -136,7 +141,13 @@ impl Members {
             }
             if let Err(error) = self.look_after(&mut others).await {
                 tracing::warn!(agent = %self.settings.name, %error, "the other hosts cannot be seen");
+            } else if rounds.is_multiple_of(LOOKS_FOR_PUSH) {
+                let taken = self.push.take_over(|host| others.is_lost(Instant::now(), host)).await;
+                if let Err(error) = taken {
+                    tracing::warn!(agent = %self.settings.name, %error, "push notifications cannot be looked after");
+                }
             }
+            rounds = rounds.wrapping_add(1);
         }
     }
 

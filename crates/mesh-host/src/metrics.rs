@@ -27,6 +27,12 @@ struct StageLabels {
     stage: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PushLabels {
+    agent: String,
+    outcome: &'static str,
+}
+
 /// The metrics of all hosts of a process; each host takes its own through [`for_agent`](Self::for_agent).
 #[derive(Clone)]
 pub struct HostMetrics {
@@ -39,6 +45,7 @@ pub struct HostMetrics {
     restarts: Family<AgentLabel, Counter>,
     fenced: Family<AgentLabel, Counter>,
     takeovers: Family<AgentLabel, Counter>,
+    push: Family<PushLabels, Counter>,
     pressure: Family<StageLabels, Gauge>,
     oldest: Family<AgentLabel, Gauge<f64, AtomicU64>>,
 }
@@ -60,6 +67,7 @@ impl HostMetrics {
             restarts: Family::default(),
             fenced: Family::default(),
             takeovers: Family::default(),
+            push: Family::default(),
             pressure: Family::default(),
             oldest: Family::default(),
         };
@@ -90,6 +98,11 @@ impl HostMetrics {
             m.takeovers.clone(),
         );
         registry.register(
+            "a2a_push_notifications",
+            "Push notifications by outcome: delivered, failed (tried again), given_up",
+            m.push.clone(),
+        );
+        registry.register(
             "a2a_unfinished_tasks",
             "Unfinished tasks of the agent on all hosts, by stage: queued, working, waiting for the client",
             m.pressure.clone(),
@@ -116,6 +129,7 @@ impl HostMetrics {
             restarts: self.restarts.get_or_create_owned(&label),
             fenced: self.fenced.get_or_create_owned(&label),
             takeovers: self.takeovers.get_or_create_owned(&label),
+            push: self.push.clone(),
             pressure: self.pressure.clone(),
             oldest: self.oldest.get_or_create_owned(&label),
         }
@@ -136,6 +150,7 @@ pub struct AgentMetrics {
     pub(crate) restarts: Counter,
     pub(crate) fenced: Counter,
     pub(crate) takeovers: Counter,
+    push: Family<PushLabels, Counter>,
     pressure: Family<StageLabels, Gauge>,
     oldest: Gauge<f64, AtomicU64>,
 }
@@ -145,6 +160,11 @@ impl AgentMetrics {
         let labels = OutcomeLabels { agent: self.agent.clone(), state: state.short_name().to_owned() };
         self.tasks.get_or_create(&labels).inc();
         self.duration.observe(seconds);
+    }
+
+    /// A push notification had this outcome.
+    pub(crate) fn push(&self, outcome: &'static str) {
+        self.push.get_or_create(&PushLabels { agent: self.agent.clone(), outcome }).inc();
     }
 
     /// What there is to do on all hosts of the agent.

@@ -2,6 +2,7 @@
 
 use crate::dispatch::Dispatcher;
 use crate::owner::{Ask, Created, Detail, OwnerError, Owners};
+use crate::push::{Push, PushConfig};
 use crate::settings::HostSettings;
 use crate::subscribe::{EndsAt, SubscribeError, Subscribers, Subscription};
 
@@ -27,6 +28,7 @@ pub(crate) struct Service {
     pub(crate) owners: Owners,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) subscribers: Subscribers,
+    pub(crate) push: Arc<Push>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) draining: tokio_util::sync::CancellationToken,
 }
@@ -62,8 +64,14 @@ impl Service {
     }
 
     /// SendMessage (3.1.1): the task as it is when it has ended or waits, or at once.
-    pub(crate) async fn send(&self, caller: &Caller, message: Message, wait: bool) -> Result<Task, A2aError> {
-        let key = self.accept(caller, message).await?.key;
+    pub(crate) async fn send(
+        &self,
+        caller: &Caller,
+        message: Message,
+        push: Option<AskedPush>,
+        wait: bool,
+    ) -> Result<Task, A2aError> {
+        let key = self.accept_with(caller, message, push).await?.key;
         let snapshot = if wait {
             self.owners.ask(&key, Detail::Whole, Ask::Settled).await
         } else {
@@ -77,8 +85,9 @@ impl Service {
         &self,
         caller: &Caller,
         message: Message,
+        push: Option<AskedPush>,
     ) -> Result<Subscription, A2aError> {
-        let accepted = self.accept(caller, message).await?;
+        let accepted = self.accept_with(caller, message, push).await?;
         if accepted.new {
             return self.open(&accepted.key, 0, None, EndsAt::Interrupted, false).await;
         }
@@ -166,6 +175,74 @@ impl Service {
             listing.tasks.push(task);
         }
         Ok(listing)
+    }
+
+    /// Takes a push notification configuration for a task that is there (3.1.7): for what happens from now on.
+    pub(crate) async fn create_push(
+        &self,
+        caller: &Caller,
+        asked: AskedPush,
+    ) -> Result<PushConfig, A2aError> {
+        self.push.check(&asked.config, "params")?;
+        let head =
+            self.visible(caller, &TaskId::from(asked.config.task_id.as_str()), Action::ReadTask).await?;
+        self.push.create(&head.key, &head.control.owner.id, asked.config, asked.old, head.seq).await
+    }
+
+    /// The push notification configurations of a task (3.1.9).
+    pub(crate) async fn list_push(
+        &self,
+        caller: &Caller,
+        task: &TaskId,
+    ) -> Result<Vec<PushConfig>, A2aError> {
+        let head = self.visible(caller, task, Action::ReadTask).await?;
+        self.push.list(&head.key).await
+    }
+
+    /// One of them (3.1.8).
+    pub(crate) async fn get_push(
+        &self,
+        caller: &Caller,
+        task: &TaskId,
+        id: &str,
+    ) -> Result<PushConfig, A2aError> {
+        let configs = self.list_push(caller, task).await?;
+        configs
+            .into_iter()
+            .find(|config| config.id == id)
+            .ok_or_else(|| A2aError::task_not_found(task.as_str()))
+    }
+
+    /// Deletes one; none is not an error (3.1.10).
+    pub(crate) async fn delete_push(&self, caller: &Caller, task: &TaskId, id: &str) -> Result<(), A2aError> {
+        let head = self.visible(caller, task, Action::ReadTask).await?;
+        self.push.delete(&head.key, id).await
+    }
+
+    /// Records what the client says, and then where it wants to hear of it. A client that gets no answer sends the message
+    /// again; then the configuration is stored if it was not.
+    async fn accept_with(
+        &self,
+        caller: &Caller,
+        message: Message,
+        push: Option<AskedPush>,
+    ) -> Result<Accepted, A2aError> {
+        let Some(mut asked) = push else { return self.accept(caller, message).await };
+        self.push.check(&asked.config, "params.configuration.taskPushNotificationConfig")?;
+        if asked.config.id.is_empty() {
+            message.message_id.as_str().clone_into(&mut asked.config.id);
+        }
+        let after = match &message.task_id {
+            Some(task) => self.visible(caller, task, Action::SendMessage).await?.seq,
+            None => 0,
+        };
+        let accepted = self.accept(caller, message).await?;
+        let known = !accepted.new
+            && self.push.list(&accepted.key).await?.iter().any(|known| *known.id == asked.config.id);
+        if !known {
+            self.push.create(&accepted.key, &caller.principal.id, asked.config, asked.old, after).await?;
+        }
+        Ok(accepted)
     }
 
     /// Records what the client says: a new task, or a message for one.
@@ -257,6 +334,12 @@ impl Service {
             SubscribeError::Log(error) => log_error(&error),
         })
     }
+}
+
+/// A push notification configuration, and whether its client speaks 0.3.
+pub(crate) struct AskedPush {
+    pub(crate) config: PushConfig,
+    pub(crate) old: bool,
 }
 
 struct Accepted {

@@ -1,6 +1,6 @@
 //! What a host has to know about its agent.
 
-use mesh_config::{Agent, Limits, Model, OnWorkerLoss};
+use mesh_config::{Agent, Limits, Model, OnWorkerLoss, Push};
 use mesh_core::lifecycle::{self, Policy};
 use mesh_core::{AgentName, Principal};
 
@@ -15,6 +15,8 @@ pub struct HostSettings {
     pub limits: Limits,
     /// The model that its worker is told to use.
     pub model: Option<Model>,
+    /// How it sends push notifications.
+    pub push: Push,
     /// Base URL of the gateway, without a slash at the end.
     pub gateway_url: String,
     /// Who every caller is while authentication is off.

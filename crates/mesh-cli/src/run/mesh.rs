@@ -152,6 +152,7 @@ fn build_hosts(
             agent: agent.clone(),
             limits: mesh.limits.clone(),
             model: mesh.model.clone(),
+            push: mesh.push.clone(),
             gateway_url: gateway_url.clone(),
             caller: caller.clone(),
         };

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::gateway::OptModel;
 use super::storage::StorageAnywhere;
-use super::{Access, Admin, Agent, Gateway, Limits, Model, Storage, Telemetry, Upstream};
+use super::{Access, Admin, Agent, Gateway, Limits, Model, Push, Storage, Telemetry, Upstream};
 use crate::kinds::{AgentName, Id, Named, UpstreamName};
 use crate::section::{all_defaults, section};
 
@@ -25,6 +25,8 @@ section! {
         agents: BTreeMap<String, Agent> as Named<AgentName, Agent> = "{}",
         /// Who may do what.
         access: Access as Access = "{}",
+        /// Push notifications.
+        push: Push as Push = "{}",
         /// Bounds on everything that is held in memory.
         limits: Limits as Limits = "{}",
         /// Logs and traces.

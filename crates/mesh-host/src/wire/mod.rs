@@ -15,7 +15,7 @@ mod operate;
 mod params;
 mod rest;
 mod sse;
-mod v03;
+pub(crate) mod v03;
 mod version;
 
 pub(crate) use self::http::router;

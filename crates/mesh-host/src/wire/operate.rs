@@ -1,10 +1,11 @@
 //! The operations of A2A 1.0 as values. Every binding decodes a request into an [`Operation`], has it performed here, and
 //! encodes the [`Outcome`]; so all of them do the same.
 
-use super::params::{self, ListParams, SendMessageParams, TaskParams};
+use super::params::{self, ListParams, PushParams, SendMessageParams, TaskParams};
 use crate::host::Host;
 use crate::owner::Detail;
-use crate::service::{Listing, View, decode_cursor, encode_cursor};
+use crate::push::PushConfig;
+use crate::service::{AskedPush, Listing, View, decode_cursor, encode_cursor};
 use crate::subscribe::Subscription;
 use http::{HeaderMap, HeaderValue};
 use mesh_core::model::Task;
@@ -75,6 +76,13 @@ impl Method {
         METHODS.iter().find(|names| names.v03 == Some(name)).map(|names| names.method)
     }
 
+    fn is_push(self) -> bool {
+        matches!(
+            self,
+            Self::CreatePushConfig | Self::GetPushConfig | Self::ListPushConfigs | Self::DeletePushConfig
+        )
+    }
+
     fn names(self) -> (&'static str, &'static str) {
         let names = METHODS.iter().find(|names| names.method == self);
         names.map_or(("", "a2a other"), |names| (names.rpc, names.span))
@@ -93,8 +101,14 @@ pub(crate) enum Operation {
         /// The last event that the client has (our extension).
         after: Option<Seq>,
     },
-    /// Any of the four about push notifications.
-    Push,
+    CreatePush {
+        config: Box<PushConfig>,
+        /// The client speaks 0.3.
+        old: bool,
+    },
+    GetPush(PushParams),
+    ListPush(PushParams),
+    DeletePush(PushParams),
     ExtendedCard,
 }
 
@@ -111,10 +125,12 @@ impl Operation {
                 params: params::decode(params)?,
                 after: last_event_id(headers.get("last-event-id"))?,
             },
-            Method::CreatePushConfig
-            | Method::GetPushConfig
-            | Method::ListPushConfigs
-            | Method::DeletePushConfig => Self::Push,
+            Method::CreatePushConfig => {
+                Self::CreatePush { config: Box::new(params::decode(params)?), old: false }
+            }
+            Method::GetPushConfig => Self::GetPush(params::decode(params)?),
+            Method::ListPushConfigs => Self::ListPush(params::decode(params)?),
+            Method::DeletePushConfig => Self::DeletePush(params::decode(params)?),
             Method::GetExtendedAgentCard => Self::ExtendedCard,
         })
     }
@@ -127,7 +143,11 @@ impl Operation {
                 Some(&mut params.tenant)
             }
             Self::List(params) => Some(&mut params.tenant),
-            Self::Push | Self::ExtendedCard => None,
+            Self::CreatePush { config, .. } => Some(&mut config.tenant),
+            Self::GetPush(params) | Self::ListPush(params) | Self::DeletePush(params) => {
+                Some(&mut params.tenant)
+            }
+            Self::ExtendedCard => None,
         }
     }
 }
@@ -148,6 +168,16 @@ pub(crate) enum Outcome {
     Task(Box<Task>),
     Page(Page),
     Stream(Box<Subscription>),
+    PushConfig(Box<PushConfig>),
+    PushConfigs(Vec<PushConfig>),
+    /// There is nothing to say.
+    Nothing,
+}
+
+/// The answer of ListTaskPushNotificationConfigs: all of them, there are few.
+#[derive(Serialize)]
+struct PushConfigs<'a> {
+    configs: &'a [PushConfig],
 }
 
 /// The answer of ListTasks.
@@ -180,6 +210,9 @@ impl Outcome {
             Self::Sent(task) => serde_json::to_vec(&Sent { task: &task }),
             Self::Task(task) => serde_json::to_vec(&task),
             Self::Page(page) => serde_json::to_vec(&page),
+            Self::PushConfig(config) => serde_json::to_vec(&config),
+            Self::PushConfigs(configs) => serde_json::to_vec(&PushConfigs { configs: &configs }),
+            Self::Nothing => Ok(b"{}".to_vec()),
             Self::Stream(subscription) => return Ok(Answer::Stream(subscription)),
         };
         json.map(Answer::Json).map_err(|_| A2aError::internal())
@@ -214,6 +247,11 @@ impl Arrival {
         method: Option<Method>,
         operation: Result<Operation, A2aError>,
     ) -> Result<Outcome, A2aError> {
+        // An agent without push notifications says so first, whatever is asked of them.
+        let operation = match method {
+            Some(method) if method.is_push() => host.service.push.check_on().and(operation),
+            _ => operation,
+        };
         let outcome = match operation {
             Ok(operation) => operate(host, operation, self.trace).await,
             Err(error) => Err(error),
@@ -244,17 +282,23 @@ async fn operate(host: &Arc<Host>, operation: Operation, trace: TraceContext) ->
     let caller = |tenant: Option<String>| host.caller(tenant, trace);
     match operation {
         Operation::Send(params) => {
+            let old = params.old;
             check_sending(&params)?;
             let configuration = params.configuration.unwrap_or_default();
             let history = params::history_length(configuration.history_length)?;
             let wait = !configuration.return_immediately.unwrap_or(false);
-            let mut task = service.send(&caller(params.tenant), params.message, wait).await?;
+            let push = configuration.task_push_notification_config.map(|config| AskedPush { config, old });
+            let mut task = service.send(&caller(params.tenant), params.message, push, wait).await?;
             task.limit_history(history);
             Ok(Outcome::Sent(Box::new(task)))
         }
         Operation::SendStreaming(params) => {
+            let old = params.old;
             check_sending(&params)?;
-            let subscription = service.send_streaming(&caller(params.tenant), params.message).await?;
+            let push =
+                params.configuration.and_then(|configuration| configuration.task_push_notification_config);
+            let push = push.map(|config| AskedPush { config, old });
+            let subscription = service.send_streaming(&caller(params.tenant), params.message, push).await?;
             Ok(Outcome::Stream(Box::new(subscription)))
         }
         Operation::Get(params) => {
@@ -272,7 +316,22 @@ async fn operate(host: &Arc<Host>, operation: Operation, trace: TraceContext) ->
             let subscription = service.subscribe(&caller(params.tenant), &params.id, after).await?;
             Ok(Outcome::Stream(Box::new(subscription)))
         }
-        Operation::Push => Err(no_push()),
+        Operation::CreatePush { config, old } => {
+            let caller = caller(config.tenant.clone());
+            let asked = AskedPush { config: *config, old };
+            service.create_push(&caller, asked).await.map(|config| Outcome::PushConfig(Box::new(config)))
+        }
+        Operation::GetPush(params) => {
+            let config = service.get_push(&caller(params.tenant), &params.task_id, &params.id).await?;
+            Ok(Outcome::PushConfig(Box::new(config)))
+        }
+        Operation::ListPush(params) => {
+            service.list_push(&caller(params.tenant), &params.task_id).await.map(Outcome::PushConfigs)
+        }
+        Operation::DeletePush(params) => {
+            service.delete_push(&caller(params.tenant), &params.task_id, &params.id).await?;
+            Ok(Outcome::Nothing)
+        }
         Operation::ExtendedCard => Err(A2aError::new(
             ErrorKind::UnsupportedOperation,
             "this agent has no extended card; its public card says everything",
@@ -283,18 +342,7 @@ async fn operate(host: &Arc<Host>, operation: Operation, trace: TraceContext) ->
 fn check_sending(params: &SendMessageParams) -> Result<(), A2aError> {
     params::check_message(&params.message)?;
     params::history_length(params.configuration.as_ref().and_then(|c| c.history_length))?;
-    let push = params.configuration.as_ref().and_then(|c| c.task_push_notification_config.as_ref());
-    if push.is_some_and(|config| !config.is_null()) {
-        return Err(no_push());
-    }
     Ok(())
-}
-
-fn no_push() -> A2aError {
-    A2aError::new(
-        ErrorKind::PushNotificationNotSupported,
-        "this agent sends no push notifications; subscribe to the task instead",
-    )
 }
 
 async fn list(host: &Arc<Host>, params: ListParams, trace: TraceContext) -> Result<Page, A2aError> {

@@ -1,5 +1,6 @@
 //! The parameters of each operation (section 4.2 and 3.1), checked.
 
+use crate::push::PushConfig;
 use mesh_core::model::{Message, Role, TaskState};
 use mesh_core::{A2aError, ContextId, TaskId, Timestamp};
 use serde::de::DeserializeOwned;
@@ -16,6 +17,9 @@ pub(crate) struct SendMessageParams {
     pub(crate) message: Message,
     #[serde(default)]
     pub(crate) configuration: Option<Configuration>,
+    /// It came as 0.3.
+    #[serde(skip)]
+    pub(crate) old: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -26,7 +30,18 @@ pub(crate) struct Configuration {
     #[serde(default)]
     pub(crate) return_immediately: Option<bool>,
     #[serde(default)]
-    pub(crate) task_push_notification_config: Option<serde_json::Value>,
+    pub(crate) task_push_notification_config: Option<PushConfig>,
+}
+
+/// What names a push notification configuration, or all of a task's.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PushParams {
+    #[serde(default)]
+    pub(crate) tenant: Option<String>,
+    pub(crate) task_id: TaskId,
+    #[serde(default)]
+    pub(crate) id: String,
 }
 
 #[derive(Deserialize)]

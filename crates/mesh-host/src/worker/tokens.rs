@@ -24,10 +24,12 @@ use tokio::time::{Instant, sleep};
 /// Bytes of text that are not held any longer.
 const LARGE: usize = 16 << 10;
 
+type Speaks = dyn Fn(&TaskId, u32) -> bool + Send + Sync;
+
 /// The tokens of one worker process.
 pub(super) struct Tokens {
     /// Whether an attempt still has something to say.
-    speaks: Box<dyn Fn(&TaskId, u32) -> bool + Send + Sync>,
+    speaks: Box<Speaks>,
     window: Duration,
     /// Held while something is given to an owner, so that nothing overtakes it.
     attempts: Mutex<HashMap<(TaskId, u32), Recent>>,

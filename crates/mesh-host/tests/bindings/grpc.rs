@@ -154,16 +154,49 @@ async fn a_running_task_can_be_tapped_and_canceled_once() {
 }
 
 #[tokio::test]
+async fn push_configurations_are_created_read_listed_and_deleted() {
+    let server = Server::start().await;
+    let mut client = server.client();
+    let task_id = task(client.send_message(send("ask")).await.unwrap().into_inner()).id;
+    let config = pb::TaskPushNotificationConfig {
+        id: "a".to_owned(),
+        task_id: task_id.clone(),
+        url: "http://127.0.0.1:1/".to_owned(),
+        token: "t".to_owned(),
+        authentication: Some(pb::AuthenticationInfo {
+            scheme: "Basic".to_owned(),
+            credentials: "c".to_owned(),
+        }),
+        ..Default::default()
+    };
+    let created = client.create_task_push_notification_config(config.clone()).await.unwrap().into_inner();
+    assert_eq!(created, config);
+    let one = pb::GetTaskPushNotificationConfigRequest {
+        task_id: task_id.clone(),
+        id: "a".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(client.get_task_push_notification_config(one.clone()).await.unwrap().into_inner(), config);
+    let all = pb::ListTaskPushNotificationConfigsRequest { task_id: task_id.clone(), ..Default::default() };
+    assert_eq!(client.list_task_push_notification_configs(all).await.unwrap().into_inner().configs, [config]);
+    let gone =
+        pb::DeleteTaskPushNotificationConfigRequest { task_id, id: "a".to_owned(), ..Default::default() };
+    client.delete_task_push_notification_config(gone).await.unwrap();
+    let error = client.get_task_push_notification_config(one).await.unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn errors_have_the_specified_codes_and_details() {
     let server = Server::start().await;
     let mut client = server.client();
     let nobody = pb::GetTaskRequest { id: "nobody".to_owned(), ..Default::default() };
     let error = client.get_task(nobody.clone()).await.unwrap_err();
     assert_eq!((error.code(), reason(&error)), (Code::NotFound, "TASK_NOT_FOUND".to_owned()));
-    let error = client.create_task_push_notification_config(pb::TaskPushNotificationConfig::default()).await;
-    let error = error.unwrap_err();
-    assert_eq!(error.code(), Code::FailedPrecondition);
-    assert_eq!(reason(&error), "PUSH_NOTIFICATION_NOT_SUPPORTED");
+    let config = pb::TaskPushNotificationConfig { url: "https://10.0.0.1/".to_owned(), ..Default::default() };
+    let error = client.create_task_push_notification_config(config).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
     let error = client.get_extended_agent_card(pb::GetExtendedAgentCardRequest::default()).await.unwrap_err();
     assert_eq!(reason(&error), "UNSUPPORTED_OPERATION");
     let mut old = Request::new(nobody);

@@ -80,18 +80,29 @@ async fn a_tenant_in_the_path_is_the_tenant() {
 }
 
 #[tokio::test]
+async fn push_configurations_have_their_paths() {
+    let served = Served::start().await;
+    let id = served.begin("ask").await;
+    let (list, one) =
+        (format!("/tasks/{id}/pushNotificationConfigs"), format!("/tasks/{id}/pushNotificationConfigs/a"));
+    let config = json!({ "id": "a", "url": "http://127.0.0.1:1/" });
+    let (status, created) = served.post(&list, &config).await;
+    assert_eq!((status, &created["taskId"], &created["id"]), (StatusCode::OK, &json!(id), &json!("a")));
+    assert_eq!(served.get(&format!("/default{one}")).await.1, created);
+    assert_eq!(served.get(&list).await.1, json!({ "configs": [created] }));
+    let other = json!({ "taskId": "other", "url": "http://127.0.0.1:1/" });
+    assert_eq!(served.post(&list, &other).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(served.get(&format!("/other{one}")).await.0, StatusCode::NOT_FOUND, "another tenant");
+    let (status, gone) = read(served.call(request("DELETE", &one, "")).await).await;
+    assert_eq!((status, gone), (StatusCode::OK, json!({})));
+    let (status, error) = served.get(&one).await;
+    assert_eq!((status, reason(&error)), (StatusCode::NOT_FOUND, "TASK_NOT_FOUND"));
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn what_this_agent_does_not_do_has_the_specified_errors() {
     let served = Served::start().await;
-    for (verb, path) in [
-        ("GET", "/tasks/1/pushNotificationConfigs"),
-        ("POST", "/tasks/1/pushNotificationConfigs"),
-        ("GET", "/default/tasks/1/pushNotificationConfigs/2"),
-        ("DELETE", "/tasks/1/pushNotificationConfigs/2"),
-    ] {
-        let (status, error) = read(served.call(request(verb, path, "")).await).await;
-        assert_eq!((status, reason(&error)), (StatusCode::BAD_REQUEST, "PUSH_NOTIFICATION_NOT_SUPPORTED"));
-        assert_eq!(error["error"]["status"], "FAILED_PRECONDITION");
-    }
     let (status, error) = served.get("/extendedAgentCard").await;
     assert_eq!((status, reason(&error)), (StatusCode::BAD_REQUEST, "UNSUPPORTED_OPERATION"));
     served.stop().await;

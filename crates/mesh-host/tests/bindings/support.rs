@@ -28,7 +28,7 @@ impl Served {
     pub(crate) async fn start() -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bindings/worker.sh");
         let file = format!(
-            "agents:\n  scripted:\n    listen: 127.0.0.1:8090\n    worker: {{ command: [sh, {script:?}] }}\n"
+            "push: {{ allow: [127.0.0.0/8] }}\nagents:\n  scripted:\n    listen: 127.0.0.1:8090\n    worker: {{ command: [sh, {script:?}] }}\n"
         );
         let mesh =
             mesh_config::parse(&file, "mesh.yaml", &LoadOptions::new(&|_| None)).expect("a valid mesh");
@@ -37,6 +37,7 @@ impl Served {
             agent: mesh.agents["scripted"].clone(),
             limits: mesh.limits.clone(),
             model: None,
+            push: mesh.push.clone(),
             gateway_url: "http://127.0.0.1:1".to_owned(),
             caller: Principal::local(),
         };

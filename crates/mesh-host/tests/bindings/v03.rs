@@ -80,13 +80,36 @@ async fn a_client_of_old_answers_a_question_and_taps_and_cancels_a_task() {
 }
 
 #[tokio::test]
+async fn a_client_of_old_is_told_of_its_push_configurations_in_its_words() {
+    let served = Served::start().await;
+    let sent = ask(&served, "message/send", message("ask")).await;
+    let id = sent["result"]["id"].as_str().unwrap();
+    let config = json!({
+        "id": "a", "url": "http://127.0.0.1:1/", "token": "t",
+        "authentication": { "schemes": ["Bearer"], "credentials": "c" }
+    });
+    let whole = json!({ "taskId": id, "pushNotificationConfig": config });
+    let push = |method: &str, params: Value| {
+        let method = format!("tasks/pushNotificationConfig/{method}");
+        let served = &served;
+        async move { ask(served, &method, params).await["result"].clone() }
+    };
+    assert_eq!(push("set", whole.clone()).await, whole);
+    let one = json!({ "id": id, "pushNotificationConfigId": "a" });
+    assert_eq!(push("get", one.clone()).await, whole);
+    assert_eq!(push("list", json!({ "id": id })).await, json!([whole]));
+    assert_eq!(push("delete", one).await, Value::Null);
+    assert_eq!(push("list", json!({ "id": id })).await, json!([]));
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_there_has_the_codes_of_old() {
     let served = Served::start().await;
     for (method, params, code) in [
-        ("tasks/pushNotificationConfig/set", json!({}), -32003),
-        ("tasks/pushNotificationConfig/get", json!({ "id": "1" }), -32003),
-        ("tasks/pushNotificationConfig/list", json!({ "id": "1" }), -32003),
-        ("tasks/pushNotificationConfig/delete", json!({}), -32003),
+        ("tasks/pushNotificationConfig/set", json!({}), -32602),
+        ("tasks/pushNotificationConfig/get", json!({ "id": "1" }), -32001),
+        ("tasks/pushNotificationConfig/list", json!({ "id": "1" }), -32001),
         ("agent/getAuthenticatedExtendedCard", json!({}), -32004),
         ("tasks/list", json!({}), -32601),
         ("message/send", json!({}), -32602),

@@ -6,6 +6,7 @@ mod calls;
 mod card;
 mod faults;
 mod gateway;
+mod push;
 mod restart;
 mod several;
 mod streams;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
-use mesh_config::{Agent, Card, Launch, Limits, OnWorkerLoss, Tasks, Worker};
+use mesh_config::{Agent, Card, Launch, Limits, OnWorkerLoss, Push, Tasks, Worker};
 use mesh_core::trace::Tracer;
 use mesh_core::{AgentName, Principal, SystemClock};
 use mesh_host::{Host, HostMetrics, HostParts, HostSettings};
@@ -52,6 +52,7 @@ pub(crate) fn settings() -> HostSettings {
         },
         limits: Limits::default(),
         model: None,
+        push: Push::default(),
         gateway_url: "http://127.0.0.1:1".to_owned(),
         caller: Principal::local(),
     }
@@ -104,10 +105,16 @@ impl Bench {
         self
     }
 
-    /// What a gauge of the agent shows.
-    pub(crate) fn gauge(&self, name: &str) -> i64 {
+    /// All metrics, as they are scraped.
+    pub(crate) fn metrics(&self) -> String {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
+    }
+
+    /// What a gauge of the agent shows.
+    pub(crate) fn gauge(&self, name: &str) -> i64 {
+        let text = self.metrics();
         let line = text.lines().find(|line| line.starts_with(&format!("{name}{{"))).expect("a gauge");
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }

@@ -117,7 +117,12 @@ async fn bad_parameters_are_refused_precisely_and_change_nothing() {
         ("ListTasks", json!({ "pageSize": 101 }), -32602),
         ("ListTasks", json!({ "pageToken": "99999999999999999999.x" }), -32602),
         ("GetExtendedAgentCard", json!({}), -32004),
-        ("CreateTaskPushNotificationConfig", json!({}), -32003),
+        ("CreateTaskPushNotificationConfig", json!({ "taskId": "nobody's", "url": "no URL" }), -32602),
+        (
+            "CreateTaskPushNotificationConfig",
+            json!({ "taskId": "nobody's", "url": "https://a.example" }),
+            -32001,
+        ),
     ] {
         let answer = bench.rpc(method, params).await;
         assert_eq!(answer["error"]["code"], code, "{method}: {answer}");

@@ -1,6 +1,7 @@
 //! From the protobuf messages to the parameters of operations, with the checks that JSON gets from its decoder.
 
-use crate::wire::params::{Configuration, ListParams, SendMessageParams, TaskParams};
+use crate::push::{Authentication, PushConfig};
+use crate::wire::params::{Configuration, ListParams, PushParams, SendMessageParams, TaskParams};
 use a2a_pb::proto as pb;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,11 +21,28 @@ pub(super) fn send(request: pb::SendMessageRequest) -> Result<SendMessageParams,
         configuration: request.configuration.map(|configuration| Configuration {
             history_length: configuration.history_length.map(i64::from),
             return_immediately: Some(configuration.return_immediately),
-            task_push_notification_config: configuration
-                .task_push_notification_config
-                .map(|config| serde_json::Value::String(config.url)),
+            task_push_notification_config: configuration.task_push_notification_config.map(push_config),
         }),
+        old: false,
     })
+}
+
+pub(super) fn push_config(config: pb::TaskPushNotificationConfig) -> PushConfig {
+    PushConfig {
+        tenant: some(config.tenant),
+        id: config.id,
+        task_id: config.task_id,
+        url: config.url,
+        token: config.token,
+        authentication: config.authentication.map(|authentication| Authentication {
+            scheme: authentication.scheme,
+            credentials: authentication.credentials,
+        }),
+    }
+}
+
+pub(super) fn push(tenant: String, task: String, id: String) -> PushParams {
+    PushParams { tenant: some(tenant), task_id: TaskId::from(task), id }
 }
 
 pub(super) fn get(request: pb::GetTaskRequest) -> TaskParams {

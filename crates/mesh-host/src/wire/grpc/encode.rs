@@ -1,5 +1,6 @@
 //! From our model to the protobuf messages.
 
+use crate::push::PushConfig;
 use crate::wire::operate::Page;
 use a2a_pb::proto as pb;
 use base64::Engine as _;
@@ -19,6 +20,20 @@ pub(super) fn task(task: Task) -> pb::Task {
         artifacts: task.artifacts.into_iter().map(artifact).collect(),
         history: task.history.into_iter().map(message).collect(),
         metadata: task.metadata.map(object),
+    }
+}
+
+pub(super) fn push_config(config: PushConfig) -> pb::TaskPushNotificationConfig {
+    pb::TaskPushNotificationConfig {
+        tenant: config.tenant.unwrap_or_default(),
+        id: config.id,
+        task_id: config.task_id,
+        url: config.url,
+        token: config.token,
+        authentication: config.authentication.map(|authentication| pb::AuthenticationInfo {
+            scheme: authentication.scheme,
+            credentials: authentication.credentials,
+        }),
     }
 }
 

@@ -59,6 +59,18 @@ impl Binding {
         }
     }
 
+    async fn push_config(
+        &self,
+        metadata: &MetadataMap,
+        method: Method,
+        operation: impl FnOnce() -> Result<Operation, A2aError>,
+    ) -> Answer<pb::TaskPushNotificationConfig> {
+        match self.perform(metadata, method, operation).await? {
+            (Outcome::PushConfig(config), _) => Ok(Response::new(encode::push_config(*config))),
+            (_, trace) => Err(status::of(A2aError::internal(), trace)),
+        }
+    }
+
     /// For the operations that this host only refuses.
     async fn refuse<T>(&self, metadata: &MetadataMap, method: Method, operation: Operation) -> Answer<T> {
         let (_, trace) = self.perform(metadata, method, || Ok(operation)).await?;
@@ -161,21 +173,35 @@ impl A2aService for Binding {
         &self,
         request: Request<pb::TaskPushNotificationConfig>,
     ) -> Answer<pb::TaskPushNotificationConfig> {
-        self.refuse(request.metadata(), Method::CreatePushConfig, Operation::Push).await
+        let (metadata, _, config) = request.into_parts();
+        let operation =
+            || Ok(Operation::CreatePush { config: Box::new(decode::push_config(config)), old: false });
+        self.push_config(&metadata, Method::CreatePushConfig, operation).await
     }
 
     async fn get_task_push_notification_config(
         &self,
         request: Request<pb::GetTaskPushNotificationConfigRequest>,
     ) -> Answer<pb::TaskPushNotificationConfig> {
-        self.refuse(request.metadata(), Method::GetPushConfig, Operation::Push).await
+        let (metadata, _, asked) = request.into_parts();
+        let operation = || Ok(Operation::GetPush(decode::push(asked.tenant, asked.task_id, asked.id)));
+        self.push_config(&metadata, Method::GetPushConfig, operation).await
     }
 
     async fn list_task_push_notification_configs(
         &self,
         request: Request<pb::ListTaskPushNotificationConfigsRequest>,
     ) -> Answer<pb::ListTaskPushNotificationConfigsResponse> {
-        self.refuse(request.metadata(), Method::ListPushConfigs, Operation::Push).await
+        let (metadata, _, asked) = request.into_parts();
+        let operation = || Ok(Operation::ListPush(decode::push(asked.tenant, asked.task_id, String::new())));
+        match self.perform(&metadata, Method::ListPushConfigs, operation).await? {
+            (Outcome::PushConfigs(configs), _) => {
+                let configs = configs.into_iter().map(encode::push_config).collect();
+                let next_page_token = String::new();
+                Ok(Response::new(pb::ListTaskPushNotificationConfigsResponse { configs, next_page_token }))
+            }
+            (_, trace) => Err(status::of(A2aError::internal(), trace)),
+        }
     }
 
     async fn get_extended_agent_card(
@@ -189,6 +215,11 @@ impl A2aService for Binding {
         &self,
         request: Request<pb::DeleteTaskPushNotificationConfigRequest>,
     ) -> Answer<()> {
-        self.refuse(request.metadata(), Method::DeletePushConfig, Operation::Push).await
+        let (metadata, _, asked) = request.into_parts();
+        let operation = || Ok(Operation::DeletePush(decode::push(asked.tenant, asked.task_id, asked.id)));
+        match self.perform(&metadata, Method::DeletePushConfig, operation).await? {
+            (Outcome::Nothing, _) => Ok(Response::new(())),
+            (_, trace) => Err(status::of(A2aError::internal(), trace)),
+        }
     }
 }

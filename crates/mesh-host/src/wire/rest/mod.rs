@@ -7,10 +7,11 @@ use self::path::{Resource, Target};
 use super::body::{self, Refusal, respond, status_json};
 use super::envelope::check_depth;
 use super::operate::{Answer, Arrival, Method, Operation, Outcome, last_event_id};
-use super::params::{self, TaskParams, without_params};
+use super::params::{self, PushParams, TaskParams, without_params};
 use super::sse::{self, Framing};
 use super::version::{self, Asked};
 use crate::host::Host;
+use crate::push::PushConfig;
 use axum::body::Body;
 use axum::extract::State;
 use bytes::Bytes;
@@ -91,7 +92,24 @@ async fn decode(
             params: task(host, head, body, id).await?,
             after: last_event_id(head.headers.get("last-event-id"))?,
         },
-        Resource::PushConfigs | Resource::PushConfig => Operation::Push,
+        Resource::PushConfigs(task) if method == Method::CreatePushConfig => {
+            let body = body::read(host, &head.headers, body).await?;
+            let mut config: PushConfig = params::decode(json(host, &body)?)?;
+            if !config.task_id.is_empty() && config.task_id != task {
+                return Err(A2aError::invalid("taskId", "is another one than in the path").into());
+            }
+            config.task_id = task;
+            Operation::CreatePush { config: Box::new(config), old: false }
+        }
+        Resource::PushConfigs(task) => Operation::ListPush(push(query, task, String::new())?),
+        Resource::PushConfig(task, id) => {
+            let params = push(query, task, id)?;
+            if method == Method::DeletePushConfig {
+                Operation::DeletePush(params)
+            } else {
+                Operation::GetPush(params)
+            }
+        }
         Resource::ExtendedCard => {
             query::tenant(query)?;
             Operation::ExtendedCard
@@ -104,6 +122,11 @@ async fn decode(
         *field = Some(tenant);
     }
     Ok(operation)
+}
+
+fn push(query: &str, task: String, id: String) -> Result<PushParams, A2aError> {
+    let tenant = query::tenant(query)?;
+    Ok(PushParams { tenant, task_id: TaskId::from(task), id })
 }
 
 #[derive(Default, Deserialize)]

@@ -18,8 +18,8 @@ pub(super) enum Resource {
     Task(String),
     Cancel(String),
     Subscribe(String),
-    PushConfigs,
-    PushConfig,
+    PushConfigs(String),
+    PushConfig(String, String),
     ExtendedCard,
 }
 
@@ -55,8 +55,10 @@ impl Resource {
                 Some((id, "subscribe")) if !id.is_empty() => Self::Subscribe(id.to_owned()),
                 _ => Self::Task(id.to_owned()),
             },
-            ["tasks", _, "pushNotificationConfigs"] => Self::PushConfigs,
-            ["tasks", _, "pushNotificationConfigs", _] => Self::PushConfig,
+            ["tasks", task, "pushNotificationConfigs"] => Self::PushConfigs(task.to_owned()),
+            ["tasks", task, "pushNotificationConfigs", id] => {
+                Self::PushConfig(task.to_owned(), id.to_owned())
+            }
             ["extendedAgentCard"] => Self::ExtendedCard,
             _ => return None,
         })
@@ -75,10 +77,10 @@ impl Resource {
             Self::Subscribe(_) => {
                 &[(Verb::GET, Method::SubscribeToTask), (Verb::POST, Method::SubscribeToTask)]
             }
-            Self::PushConfigs => {
+            Self::PushConfigs(_) => {
                 &[(Verb::GET, Method::ListPushConfigs), (Verb::POST, Method::CreatePushConfig)]
             }
-            Self::PushConfig => {
+            Self::PushConfig(..) => {
                 &[(Verb::GET, Method::GetPushConfig), (Verb::DELETE, Method::DeletePushConfig)]
             }
             Self::ExtendedCard => &[(Verb::GET, Method::GetExtendedAgentCard)],
@@ -86,8 +88,8 @@ impl Resource {
         allowed.iter().find(|(allowed, _)| allowed == verb).map(|(_, method)| *method).ok_or(match self {
             Self::Send | Self::Stream | Self::Cancel(_) => "POST",
             Self::Tasks | Self::Task(_) | Self::ExtendedCard => "GET",
-            Self::Subscribe(_) | Self::PushConfigs => "GET, POST",
-            Self::PushConfig => "GET, DELETE",
+            Self::Subscribe(_) | Self::PushConfigs(_) => "GET, POST",
+            Self::PushConfig(..) => "GET, DELETE",
         })
     }
 }
@@ -125,8 +127,8 @@ mod tests {
             ("/tasks/7f:x", Resource::Task(id())),
             ("/tasks/7f:x:cancel", Resource::Cancel(id())),
             ("/tasks/7f%3ax%3Asubscribe", Resource::Subscribe(id())),
-            ("/tasks/1/pushNotificationConfigs", Resource::PushConfigs),
-            ("/tasks/1/pushNotificationConfigs/2", Resource::PushConfig),
+            ("/tasks/1/pushNotificationConfigs", Resource::PushConfigs("1".to_owned())),
+            ("/tasks/1/pushNotificationConfigs/2", Resource::PushConfig("1".to_owned(), "2".to_owned())),
             ("/extendedAgentCard", Resource::ExtendedCard),
         ] {
             assert_eq!(Target::parse(path).as_ref().map(|t| &t.resource), Some(&resource), "{path}");
@@ -173,6 +175,9 @@ mod tests {
         for verb in [Verb::GET, Verb::POST] {
             assert_eq!(Resource::Subscribe("1".to_owned()).method(&verb), Ok(Method::SubscribeToTask));
         }
-        assert_eq!(Resource::PushConfig.method(&Verb::OPTIONS), Err("GET, DELETE"));
+        assert_eq!(
+            Resource::PushConfig(String::new(), String::new()).method(&Verb::OPTIONS),
+            Err("GET, DELETE")
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! From the parameters of 0.3 to operations.
 
+use crate::push::{Authentication, PushConfig};
 use crate::wire::operate::{Method, Operation};
-use crate::wire::params::{self, Configuration, SendMessageParams};
+use crate::wire::params::{self, Configuration, PushParams, SendMessageParams};
 use http::HeaderMap;
 use mesh_core::model::Message;
 use mesh_core::{A2aError, ContextId, MessageId, TaskId};
@@ -13,6 +14,17 @@ pub(crate) fn decode(method: Method, params: &str, headers: &HeaderMap) -> Resul
     match method {
         Method::SendMessage => send(params).map(Operation::Send),
         Method::SendStreamingMessage => send(params).map(Operation::SendStreaming),
+        Method::CreatePushConfig => {
+            let named: SetPush = params::decode(params)?;
+            let mut config = named.push_notification_config.modern(named.task_id);
+            if config.id.is_empty() {
+                config.id.clone_from(&config.task_id);
+            }
+            Ok(Operation::CreatePush { config: Box::new(config), old: true })
+        }
+        Method::GetPushConfig => push(params).map(Operation::GetPush),
+        Method::ListPushConfigs => push(params).map(Operation::ListPush),
+        Method::DeletePushConfig => push(params).map(Operation::DeletePush),
         // The parameters of the others are the same.
         _ => Operation::decode(method, params, headers),
     }
@@ -33,7 +45,58 @@ struct OldConfiguration {
     #[serde(default)]
     blocking: Option<bool>,
     #[serde(default)]
-    push_notification_config: Option<Value>,
+    push_notification_config: Option<OldPush>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SetPush {
+    task_id: String,
+    push_notification_config: OldPush,
+}
+
+/// 0.3 names the task `id`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NamePush {
+    id: TaskId,
+    #[serde(default)]
+    push_notification_config_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct OldPush {
+    #[serde(default)]
+    id: Option<String>,
+    url: String,
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(default)]
+    authentication: Option<OldAuthentication>,
+}
+
+#[derive(Deserialize)]
+struct OldAuthentication {
+    schemes: Vec<String>,
+    #[serde(default)]
+    credentials: Option<String>,
+}
+
+impl OldPush {
+    fn modern(self, task_id: String) -> PushConfig {
+        PushConfig {
+            tenant: None,
+            id: self.id.unwrap_or_default(),
+            task_id,
+            url: self.url,
+            token: self.token.unwrap_or_default(),
+            // Without credentials, the schemes only say what would do.
+            authentication: self.authentication.and_then(|old| {
+                let (scheme, credentials) = (old.schemes.into_iter().next()?, old.credentials?);
+                Some(Authentication { scheme, credentials })
+            }),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -120,9 +183,16 @@ fn send(params: &str) -> Result<SendMessageParams, A2aError> {
     let configuration = params.configuration.map(|old| Configuration {
         history_length: old.history_length,
         return_immediately: old.blocking.map(|blocking| !blocking),
-        task_push_notification_config: old.push_notification_config,
+        task_push_notification_config: old.push_notification_config.map(|push| push.modern(String::new())),
     });
-    Ok(SendMessageParams { tenant: None, message, configuration })
+    Ok(SendMessageParams { tenant: None, message, configuration, old: true })
+}
+
+/// Which configuration. A client that names none means the one that has the id of its task.
+fn push(params: &str) -> Result<PushParams, A2aError> {
+    let named: NamePush = params::decode(params)?;
+    let id = named.push_notification_config_id.unwrap_or_else(|| named.id.to_string());
+    Ok(PushParams { tenant: None, task_id: named.id, id })
 }
 
 /// The part as 1.0 has it.

@@ -1,5 +1,6 @@
 //! From outcomes and events to the objects of 0.3.
 
+use crate::push::PushConfig;
 use crate::wire::operate::{Answer, Outcome};
 use mesh_core::A2aError;
 use mesh_core::event::StreamResponse;
@@ -14,9 +15,24 @@ pub(crate) fn answer(outcome: Outcome) -> Result<Answer, A2aError> {
             serde_json::to_vec(&task(*whole)).map(Answer::Json).map_err(|_| A2aError::internal())
         }
         Outcome::Stream(subscription) => Ok(Answer::Stream(subscription)),
+        Outcome::PushConfig(config) => json(&push_config(*config)),
+        Outcome::PushConfigs(configs) => json(&Value::Array(configs.into_iter().map(push_config).collect())),
+        Outcome::Nothing => json(&Value::Null),
         // 0.3 lists no tasks.
         Outcome::Page(_) => Err(A2aError::internal()),
     }
+}
+
+fn json(value: &Value) -> Result<Answer, A2aError> {
+    serde_json::to_vec(value).map(Answer::Json).map_err(|_| A2aError::internal())
+}
+
+fn push_config(config: PushConfig) -> Value {
+    let PushConfig { task_id, id, url, token, authentication, .. } = config;
+    let old = with(json!({ "id": id, "url": url }), "token", Some(token).filter(|token| !token.is_empty()));
+    let authentication =
+        authentication.map(|a| json!({ "schemes": [a.scheme], "credentials": a.credentials }));
+    json!({ "taskId": task_id, "pushNotificationConfig": with(old, "authentication", authentication) })
 }
 
 /// An event of the log, and whether the stream ends with it.
@@ -69,7 +85,8 @@ fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     Some(list).filter(|list| !list.is_empty())
 }
 
-fn task(task: Task) -> Value {
+/// A whole task.
+pub(crate) fn task(task: Task) -> Value {
     let value = json!({
         "kind": "task",
         "id": task.id,

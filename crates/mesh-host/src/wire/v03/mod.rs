@@ -5,4 +5,4 @@ mod decode;
 mod encode;
 
 pub(crate) use self::decode::decode;
-pub(crate) use self::encode::{answer, event};
+pub(crate) use self::encode::{answer, event, task};

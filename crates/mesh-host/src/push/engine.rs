@@ -1,0 +1,360 @@
+//! Who is followed, and when to try again: one follower for each configuration that has something to come.
+
+use super::config::{PushConfig, is_task, name};
+use super::deliver::{Notification, Sender};
+use super::record::{Next, PushRecord, State};
+use super::target::Allowed;
+use crate::metrics::AgentMetrics;
+use crate::owner::{Detail, Owners};
+use crate::settings::HostSettings;
+use crate::wire::v03;
+use bytes::Bytes;
+use mesh_core::{A2aError, Clock, ErrorKind, HostId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
+use mesh_log::{EventLog, Expect, LogError, PutError, ReadLimit, RecordKey, Space};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Events read, and delivered before it is recorded that they were.
+const BATCH: ReadLimit = ReadLimit { events: 16, bytes: 1 << 20 };
+/// Records looked at in one go.
+const PAGE: usize = 256;
+/// Pause after a failure of the log.
+const LOG_PAUSE: Duration = Duration::from_secs(1);
+
+const A2A_JSON: &str = "application/a2a+json";
+const JSON: &str = "application/json";
+
+/// The push notifications of one host.
+pub(crate) struct Push {
+    settings: Arc<HostSettings>,
+    host: HostId,
+    log: Arc<dyn EventLog>,
+    owners: Owners,
+    clock: Arc<dyn Clock>,
+    metrics: AgentMetrics,
+    allowed: Arc<Allowed>,
+    sender: Sender,
+    room: Semaphore,
+    followed: Mutex<HashSet<RecordKey>>,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+}
+
+/// What the engine is made of.
+pub(crate) struct PushParts {
+    pub(crate) settings: Arc<HostSettings>,
+    pub(crate) host: HostId,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) owners: Owners,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: AgentMetrics,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tracker: TaskTracker,
+}
+
+/// Taken out of the set of those that are followed when dropped.
+struct Follower {
+    push: Arc<Push>,
+    key: RecordKey,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.push.set().remove(&self.key);
+    }
+}
+
+impl Push {
+    pub(crate) fn new(parts: PushParts) -> Result<Arc<Self>, reqwest::Error> {
+        let PushParts { settings, host, log, owners, clock, metrics, stop, tracker } = parts;
+        let allowed = Arc::new(Allowed::new(&settings.push.allow));
+        let sender = Sender::new(&settings.push, Arc::clone(&allowed))?;
+        let room = Semaphore::new(settings.push.concurrency);
+        let followed = Mutex::default();
+        Ok(Arc::new(Self {
+            settings,
+            host,
+            log,
+            owners,
+            clock,
+            metrics,
+            allowed,
+            sender,
+            room,
+            followed,
+            stop,
+            tracker,
+        }))
+    }
+
+    fn set(&self) -> std::sync::MutexGuard<'_, HashSet<RecordKey>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there are push notifications at all.
+    ///
+    /// # Errors
+    /// There are none.
+    pub(crate) fn check_on(&self) -> Result<(), A2aError> {
+        if self.settings.push.per_task > 0 { Ok(()) } else { Err(not_supported()) }
+    }
+
+    /// Checks a configuration, before anything else is done.
+    ///
+    /// # Errors
+    /// It is not to be taken, or there are no push notifications.
+    pub(crate) fn check(&self, config: &PushConfig, at: &str) -> Result<(), A2aError> {
+        self.check_on()?;
+        config.check(at, &self.allowed).map(|_| ())
+    }
+
+    /// Takes a configuration in: the events after `after` will be delivered. The same id again replaces the earlier one.
+    pub(crate) async fn create(
+        self: &Arc<Self>,
+        task: &TaskKey,
+        owner: &PrincipalId,
+        mut config: PushConfig,
+        old: bool,
+        after: Seq,
+    ) -> Result<PushConfig, A2aError> {
+        if config.id.is_empty() {
+            config.id = HostId::generate().to_string();
+        }
+        task.task.as_str().clone_into(&mut config.task_id);
+        let record = PushRecord {
+            config: config.clone(),
+            agent: self.settings.name.clone(),
+            owner: owner.clone(),
+            old,
+            delivered: after,
+            failures: 0,
+            failing_since: None,
+            host: self.host.clone(),
+            state: State::Active,
+        };
+        let known = self.of_task(task).await?;
+        let new = !known.iter().any(|known| known.config.id == config.id);
+        if new && known.len() >= self.settings.push.per_task {
+            let most = self.settings.push.per_task;
+            let why = format!("the task has {most} push notification configurations already (push.per_task)");
+            return Err(A2aError::new(ErrorKind::InvalidParams, why));
+        }
+        let key = RecordKey::new(Space::Push, task.tenant.clone(), config.name());
+        self.write(&key, &record, Expect::Anything).await.map_err(|error| match error {
+            PutError::TooLarge(why) => A2aError::invalid("taskPushNotificationConfig", why),
+            error => {
+                tracing::error!(%error, "a push notification configuration could not be stored");
+                A2aError::internal()
+            }
+        })?;
+        self.follow(key);
+        Ok(config)
+    }
+
+    /// The configurations of a task, by id.
+    pub(crate) async fn list(&self, task: &TaskKey) -> Result<Vec<PushConfig>, A2aError> {
+        Ok(self.of_task(task).await?.into_iter().map(|record| record.config).collect())
+    }
+
+    /// Deletes a configuration; none is not an error.
+    pub(crate) async fn delete(&self, task: &TaskKey, id: &str) -> Result<(), A2aError> {
+        let key = RecordKey::new(Space::Push, task.tenant.clone(), name(task.task.as_str(), id));
+        if key.name.len() > RecordKey::LONGEST_NAME {
+            return Ok(());
+        }
+        self.log.records().delete(&key, Expect::Anything).await.map_err(|error| {
+            tracing::error!(%error, "a push notification configuration could not be deleted");
+            A2aError::internal()
+        })
+    }
+
+    async fn of_task(&self, task: &TaskKey) -> Result<Vec<PushRecord>, A2aError> {
+        if !is_task(&task.task) {
+            return Ok(Vec::new());
+        }
+        let prefix = name(task.task.as_str(), "");
+        let records = self.log.records();
+        let found = records.list(Space::Push, Some(&task.tenant), &prefix, None, PAGE * 4).await;
+        let found = found.map_err(|error| {
+            tracing::error!(%error, "push notification configurations could not be read");
+            A2aError::internal()
+        })?;
+        Ok(found.iter().filter_map(|record| serde_json::from_slice(&record.value).ok()).collect())
+    }
+
+    async fn write(&self, key: &RecordKey, record: &PushRecord, expect: Expect) -> Result<u64, PutError> {
+        let value = serde_json::to_vec(record).map_err(|error| LogError::Failed(error.to_string()))?;
+        self.log.records().put(key, Bytes::from(value), expect).await
+    }
+
+    /// Goes on with every configuration of the agent whose host is gone.
+    ///
+    /// # Errors
+    /// The records cannot be read.
+    pub(crate) async fn take_over(
+        self: &Arc<Self>,
+        mut is_gone: impl FnMut(&HostId) -> bool,
+    ) -> Result<(), LogError> {
+        let mut after: Option<RecordKey> = None;
+        loop {
+            let page = self.log.records().list(Space::Push, None, "", after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.key.clone());
+            for found in page {
+                let Ok(mut record) = serde_json::from_slice::<PushRecord>(&found.value) else { continue };
+                let ours = record.agent == self.settings.name && record.state == State::Active;
+                if !ours || (record.host != self.host && !is_gone(&record.host)) {
+                    continue;
+                }
+                if record.host != self.host {
+                    record.host = self.host.clone();
+                    // Who comes second is told so by the version, and leaves it to the first.
+                    if self.write(&found.key, &record, Expect::Version(found.version)).await.is_err() {
+                        continue;
+                    }
+                }
+                self.follow(found.key);
+            }
+        }
+    }
+
+    /// Follows a configuration, unless somebody does already.
+    fn follow(self: &Arc<Self>, key: RecordKey) {
+        let mut followed = self.set();
+        if followed.len() >= self.settings.push.followed {
+            tracing::error!(
+                agent = %self.settings.name, "push notifications wait: too many are followed (push.followed)"
+            );
+            return;
+        }
+        if !followed.insert(key.clone()) {
+            return;
+        }
+        drop(followed);
+        let follower = Follower { push: Arc::clone(self), key };
+        self.tracker.spawn(async move {
+            let push = &follower.push;
+            let work = async {
+                while let Err(error) = push.deliver(&follower.key).await {
+                    tracing::warn!(agent = %push.settings.name, %error, "push notifications wait for the log");
+                    tokio::time::sleep(LOG_PAUSE).await;
+                }
+            };
+            tokio::select! {
+                () = push.stop.cancelled() => {}
+                () = work => {}
+            }
+        });
+    }
+
+    /// Delivers until there is nothing more to come, or somebody else does it.
+    async fn deliver(&self, key: &RecordKey) -> Result<(), LogError> {
+        let Some((task, _)) = key.name.split_once('/') else { return Ok(()) };
+        let task = TaskKey::new(Tenant::from(key.tenant.as_str()), TaskId::from(task));
+        let mut tail = self.log.tail(&task).await?;
+        loop {
+            let Some(found) = self.log.records().get(key).await? else { return Ok(()) };
+            let Ok(mut record) = serde_json::from_slice::<PushRecord>(&found.value) else { return Ok(()) };
+            if record.host != self.host || record.state != State::Active {
+                return Ok(());
+            }
+            let Some(head) = self.log.head(&task).await? else { return Ok(()) };
+            if record.delivered >= head.seq {
+                if head.state.is_terminal() {
+                    record.state = State::Done;
+                    return self.save(key, &record, found.version).await.map(|_| ());
+                }
+                let known = record.delivered;
+                if tail.wait_for(|last| *last > known).await.is_err() {
+                    return Err(LogError::Closed);
+                }
+                continue;
+            }
+            let pause = self.batch(&task, &mut record).await?;
+            if !self.save(key, &record, found.version).await? {
+                return Ok(());
+            }
+            if let Some(pause) = pause {
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+
+    /// Delivers the next few events. Returns how long to wait if one failed.
+    async fn batch(&self, task: &TaskKey, record: &mut PushRecord) -> Result<Option<Duration>, LogError> {
+        for event in self.log.read(task, record.delivered, BATCH).await? {
+            let Some(what) = self.notification(task, record, event.seq, event.public).await? else {
+                record.delivered(event.seq);
+                continue;
+            };
+            let Ok(_place) = self.room.acquire().await else { return Ok(None) };
+            let now = self.clock.now();
+            match self.sender.post(&record.config, &what, now).await {
+                Ok(()) => {
+                    self.metrics.push("delivered");
+                    record.delivered(event.seq);
+                }
+                Err(why) => {
+                    self.metrics.push("failed");
+                    let retry_for = self.settings.push.retry_for;
+                    return Ok(match record.failed(&why, now.millis(), retry_for, fastrand::f64()) {
+                        Next::Pause(pause) => {
+                            tracing::debug!(task = %task, config = record.config.id, why, "a push notification failed");
+                            Some(pause)
+                        }
+                        Next::GiveUp => {
+                            self.metrics.push("given_up");
+                            tracing::error!(
+                                task = %task, config = record.config.id, event = event.seq, why,
+                                "push notifications were given up (push.retry_for)"
+                            );
+                            None
+                        }
+                    });
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the receiver gets for an event: the event; with 0.3, the task as it is, when its status changes.
+    async fn notification(
+        &self,
+        task: &TaskKey,
+        record: &PushRecord,
+        seq: Seq,
+        event: Bytes,
+    ) -> Result<Option<Notification>, LogError> {
+        if !record.old {
+            return Ok(Some(Notification { seq, body: event, content_type: A2A_JSON }));
+        }
+        if event.starts_with(b"{\"artifactUpdate\"") {
+            return Ok(None);
+        }
+        let snapshot = self.owners.snapshot(task, Detail::Whole).await;
+        let snapshot = snapshot.map_err(|error| LogError::Failed(error.to_string()))?;
+        let body = serde_json::to_vec(&v03::task(snapshot.task)).unwrap_or_default();
+        Ok(Some(Notification { seq, body: Bytes::from(body), content_type: JSON }))
+    }
+
+    /// Records how far it has come. `false`: somebody else has changed or deleted it meanwhile.
+    async fn save(&self, key: &RecordKey, record: &PushRecord, version: u64) -> Result<bool, LogError> {
+        match self.write(key, record, Expect::Version(version)).await {
+            Ok(_) => Ok(true),
+            Err(PutError::Log(error)) => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+}
+
+/// The agent sends none.
+fn not_supported() -> A2aError {
+    A2aError::new(
+        ErrorKind::PushNotificationNotSupported,
+        "this agent sends no push notifications; subscribe to the task instead",
+    )
+}

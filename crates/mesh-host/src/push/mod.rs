@@ -1,0 +1,23 @@
+//! Push notifications (A2A 1.0, section 4.3): the events of a task, posted to an address that the client names.
+//!
+//! ```text
+//!   config + "delivered up to n"  ◀── one record per configuration (mesh-log `Records`)
+//!              │
+//!   log: events after n ──▶ one at a time, in order ──▶ POST ──▶ 2xx: n + 1
+//!                                                         └────▶ anything else: again later, then given up
+//! ```
+//!
+//! The log is the outbox: nothing is copied, and what was not delivered is found there after a crash. A notification may
+//! come twice, never out of order.
+//!
+//! - `config`: what the client asks for, checked; `record`: it, and how far it has come (pure).
+//! - `target`: which addresses may be called; `deliver`: one POST; `engine`: who is followed, and when to try again.
+
+mod config;
+mod deliver;
+mod engine;
+mod record;
+mod target;
+
+pub(crate) use config::{Authentication, PushConfig};
+pub(crate) use engine::{Push, PushParts};

@@ -1,0 +1,246 @@
+//! Push notifications, with a receiver that listens.
+
+use crate::support::{Bench, message, settings, state, until};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::post;
+use http::{HeaderMap, StatusCode};
+use mesh_host::HostSettings;
+use mesh_log::{EventLog, MemoryLog};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Somebody who is posted to.
+#[derive(Clone, Default)]
+struct Receiver {
+    got: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
+    /// How many more posts are refused.
+    refuse: Arc<Mutex<usize>>,
+}
+
+impl Receiver {
+    async fn listen(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let take = |State(this): State<Self>, headers: HeaderMap, body: Bytes| async move {
+            let mut refuse = this.refuse.lock().unwrap();
+            if *refuse > 0 {
+                *refuse -= 1;
+                return StatusCode::SERVICE_UNAVAILABLE;
+            }
+            this.got.lock().unwrap().push((headers, serde_json::from_slice(&body).unwrap()));
+            StatusCode::OK
+        };
+        let moved = || async { (StatusCode::TEMPORARY_REDIRECT, [("location", "/")]) };
+        let router =
+            Router::new().route("/", post(take)).route("/moved", post(moved)).with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        format!("http://{address}")
+    }
+
+    fn refuse(&self, times: usize) {
+        *self.refuse.lock().unwrap() = times;
+    }
+
+    fn count(&self) -> usize {
+        self.got.lock().unwrap().len()
+    }
+
+    /// What came, without what came twice; the numbers must be in order.
+    fn events(&self) -> Vec<Value> {
+        let mut last = 0;
+        let mut events = Vec::new();
+        for (headers, event) in self.got.lock().unwrap().iter() {
+            let id = headers["webhook-id"].to_str().unwrap();
+            let number: u64 = id.rsplit('.').next().unwrap().parse().unwrap();
+            assert!(number <= last + 1, "{id} after {last}");
+            if number == last + 1 {
+                events.push(event.clone());
+            }
+            last = last.max(number);
+        }
+        events
+    }
+
+    fn has_ended(&self) -> bool {
+        self.got
+            .lock()
+            .unwrap()
+            .last()
+            .is_some_and(|(_, event)| event.to_string().contains("TASK_STATE_COMPLETED"))
+    }
+}
+
+fn allowing() -> HostSettings {
+    let mut settings = settings();
+    settings.push.allow = vec!["127.0.0.0/8".to_owned()];
+    settings
+}
+
+fn sent(program: &str, config: &Value) -> Value {
+    json!({
+        "message": message(program),
+        "configuration": { "returnImmediately": true, "taskPushNotificationConfig": config },
+    })
+}
+
+async fn begin(bench: &Bench, program: &str, config: &Value) -> String {
+    let answer = bench.rpc("SendMessage", sent(program, config)).await;
+    answer["result"]["task"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_of_a_task_is_posted_in_order_with_what_the_client_asked_for() {
+    let receiver = Receiver::default();
+    let url = receiver.listen().await;
+    let bench = Bench::start(allowing()).await.ready().await;
+    receiver.refuse(3);
+    let config = json!({
+        "id": "c", "url": url, "token": "tok", "authentication": { "scheme": "Bearer", "credentials": "secret" }
+    });
+    let id = begin(&bench, "chunks 5 10 && echo done", &config).await;
+    until("the last event is posted", || receiver.has_ended()).await;
+    let logged = bench.events(&id).await.rest_after(0).await;
+    let logged: Vec<Value> = logged.into_iter().map(|event| event["result"].clone()).collect();
+    assert_eq!(receiver.events(), logged);
+    let (headers, _) = receiver.got.lock().unwrap()[0].clone();
+    assert_eq!(headers["authorization"], "Bearer secret");
+    assert_eq!(headers["x-a2a-notification-token"], "tok");
+    assert_eq!(headers["content-type"], "application/a2a+json");
+    assert!(!headers.contains_key("webhook-signature"), "there is no key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn configurations_are_created_read_listed_and_deleted() {
+    let receiver = Receiver::default();
+    let url = receiver.listen().await;
+    let mut settings = allowing();
+    settings.push.per_task = 2;
+    let bench = Bench::start(settings).await.ready().await;
+    let id = bench.begin("hang").await;
+    let rpc = |method: &'static str, params: Value| bench.rpc(method, params);
+    let created =
+        rpc("CreateTaskPushNotificationConfig", json!({ "taskId": id, "id": "a", "url": url })).await;
+    assert_eq!(created["result"], json!({ "taskId": id, "id": "a", "url": url }));
+    let named = rpc("CreateTaskPushNotificationConfig", json!({ "taskId": id, "url": url })).await;
+    let name = named["result"]["id"].as_str().unwrap();
+    assert!(!name.is_empty(), "a name was made");
+    let third = rpc("CreateTaskPushNotificationConfig", json!({ "taskId": id, "id": "b", "url": url })).await;
+    assert!(third["error"]["message"].as_str().unwrap().contains("push.per_task"), "{third}");
+    let again =
+        rpc("CreateTaskPushNotificationConfig", json!({ "taskId": id, "id": "a", "url": url, "token": "t" }))
+            .await;
+    assert_eq!(again["result"]["token"], "t");
+    let got = rpc("GetTaskPushNotificationConfig", json!({ "taskId": id, "id": "a" })).await;
+    assert_eq!(got["result"], again["result"]);
+    let list = rpc("ListTaskPushNotificationConfigs", json!({ "taskId": id })).await;
+    assert_eq!(list["result"]["configs"].as_array().unwrap().len(), 2);
+    for _ in 0..2 {
+        let gone = rpc("DeleteTaskPushNotificationConfig", json!({ "taskId": id, "id": "a" })).await;
+        assert_eq!(gone["result"], json!({}));
+    }
+    let got = rpc("GetTaskPushNotificationConfig", json!({ "taskId": id, "id": "a" })).await;
+    assert_eq!(got["error"]["code"], -32001, "{got}");
+    let unknown = rpc("ListTaskPushNotificationConfigs", json!({ "taskId": "nobody" })).await;
+    assert_eq!(unknown["error"]["code"], -32001, "{unknown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_for_a_running_task_gets_what_comes_after_it_and_one_that_is_deleted_nothing() {
+    let receiver = Receiver::default();
+    let url = receiver.listen().await;
+    let bench = Bench::start(allowing()).await.ready().await;
+    let id = bench.begin("hang").await;
+    bench.events(&id).await.until("hanging").await;
+    for name in ["kept", "gone"] {
+        bench.rpc("CreateTaskPushNotificationConfig", json!({ "taskId": id, "id": name, "url": url })).await;
+    }
+    bench.rpc("DeleteTaskPushNotificationConfig", json!({ "taskId": id, "id": "gone" })).await;
+    bench.cancel(&id).await;
+    until("the end is posted", || receiver.count() > 0).await;
+    let got = receiver.got.lock().unwrap().clone();
+    assert_eq!(got.len(), 1, "{got:?}");
+    assert_eq!(got[0].1["statusUpdate"]["status"]["state"], "TASK_STATE_CANCELED");
+    assert!(got[0].0["webhook-id"].to_str().unwrap().contains(".kept."));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_posted_before_a_restart_is_posted_after_it() {
+    let receiver = Receiver::default();
+    let url = receiver.listen().await;
+    receiver.refuse(usize::MAX);
+    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
+    let first = Bench::on(allowing(), Arc::clone(&log)).await.ready().await;
+    let id = begin(&first, "echo a && echo b", &json!({ "url": url })).await;
+    first.events(&id).await.until("COMPLETED").await;
+    first.host.shutdown(Duration::ZERO).await;
+    assert_eq!(receiver.count(), 0);
+    receiver.refuse(0);
+    let second = Bench::on(allowing(), log).await;
+    until("the last event is posted", || receiver.has_ended()).await;
+    assert_eq!(receiver.events().len(), second.events(&id).await.rest_after(0).await.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_never_takes_anything_is_given_up_and_a_redirect_is_not_followed() {
+    let receiver = Receiver::default();
+    let url = receiver.listen().await + "/moved";
+    let mut settings = allowing();
+    settings.push.retry_for = Duration::from_millis(1);
+    let bench = Bench::start(settings).await.ready().await;
+    let id = begin(&bench, "echo a", &json!({ "url": url })).await;
+    bench.events(&id).await.until("COMPLETED").await;
+    let given_up =
+        || bench.metrics().contains("a2a_push_notifications_total{agent=\"sales\",outcome=\"given_up\"} 1");
+    until("it is given up", given_up).await;
+    assert_eq!(receiver.count(), 0);
+    assert_eq!(state(&bench.get(&id).await), "TASK_STATE_COMPLETED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_not_to_be_called_is_refused_before_anything_happens() {
+    let bench = Bench::start(settings()).await.ready().await;
+    for url in [
+        "http://127.0.0.1:1/",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[::ffff:10.0.0.1]/",
+        "file:///etc",
+    ] {
+        let answer = bench.rpc("SendMessage", sent("echo x", &json!({ "url": url }))).await;
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+        let why = answer["error"]["message"].as_str().unwrap();
+        assert!(why.contains("taskPushNotificationConfig.url"), "{why}");
+    }
+    let list = bench.rpc("ListTasks", json!({})).await;
+    assert_eq!(list["result"]["totalSize"], 0, "no task was made");
+    let mut settings = settings();
+    settings.push.per_task = 0;
+    let off = Bench::start(settings).await.ready().await;
+    let answer = off.rpc("SendMessage", sent("echo x", &json!({ "url": "https://a.example/" }))).await;
+    assert_eq!(answer["error"]["code"], -32003, "{answer}");
+    for method in ["Create", "Get", "List", "Delete"] {
+        let plural = if method == "List" { "s" } else { "" };
+        let method = format!("{method}TaskPushNotificationConfig{plural}");
+        assert_eq!(off.rpc(&method, json!({})).await["error"]["code"], -32003, "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_gone_leaves_its_notifications_to_another() {
+    let receiver = Receiver::default();
+    let url = receiver.listen().await;
+    receiver.refuse(usize::MAX);
+    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new().for_several_hosts());
+    let mut settings = allowing();
+    settings.agent.tasks.lease = Duration::from_millis(300);
+    let one = Bench::on(settings.clone(), Arc::clone(&log)).await.ready().await;
+    let id = begin(&one, "echo a", &json!({ "url": url })).await;
+    one.events(&id).await.until("COMPLETED").await;
+    let other = Bench::on(settings, log).await;
+    one.host.shutdown(Duration::ZERO).await;
+    receiver.refuse(0);
+    until("the last event is posted", || receiver.has_ended()).await;
+    assert_eq!(receiver.events().len(), other.events(&id).await.rest_after(0).await.len());
+}
