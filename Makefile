@@ -47,6 +47,7 @@ lint: ## Check formatting, lints, spelling, licences
 	$(ENV) dev
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p mesh-fuzz --features libfuzzer -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	python3 scripts/check-dependencies.py
 	$(DEV)/typos
@@ -59,6 +60,13 @@ format: ## Format everything
 	$(ENV) dev
 	$(CARGO) fmt --all
 	$(DEV)/ruff format sdk examples scripts tests benches
+
+SECONDS ?= 20
+.PHONY: fuzz
+fuzz: ## Feed every decoder with mutated input, SECONDS=20 each, two at a time; fails on a crash
+	CARGO_PROFILE_DEV_OPT_LEVEL=1 RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/fuzz/instrument \
+		$(CARGO) build --locked --workspace --features mesh-fuzz/libfuzzer --bin fuzz
+	python3 scripts/fuzz.py target/debug/fuzz --seconds $(SECONDS)
 
 .PHONY: chaos
 chaos: ## Kill the store's writer 200 times, and look for what it acknowledged

@@ -19,6 +19,9 @@
 mod calls;
 mod card;
 mod dispatch;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod metrics;
 mod owner;
