@@ -12,6 +12,7 @@
 //! - `service`: the operations, whatever the binding.
 //! - `owner`: one actor per task; the only writer of its log.
 //! - `dispatch`: who is next, and when there is a place.
+//! - `members`: the other hosts of the agent, if they share the log.
 //! - `worker`: the worker process and its protocol.
 //! - `calls`: tools and agents that a worker calls.
 //! - `subscribe`: event streams.
@@ -23,6 +24,7 @@ mod dispatch;
 #[doc(hidden)]
 pub mod fuzzing;
 mod host;
+mod members;
 mod metrics;
 mod owner;
 mod service;

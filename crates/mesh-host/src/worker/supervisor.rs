@@ -214,6 +214,7 @@ impl Supervisor {
                 why
             }
             why = watched.health() => why,
+            () = run.fenced.cancelled() => "the host could not renew its lease".to_owned(),
             () = run.replace.cancelled() => {
                 run.retire();
                 self.retire_in_background(process, run, talk);

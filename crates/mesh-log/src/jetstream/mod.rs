@@ -29,8 +29,11 @@ mod publish;
 pub use options::JetStreamOptions;
 
 use crate::contract::{
-    Append, AppendError, EventLog, ListQuery, LogError, NewEvent, Page, ReadLimit, StoredEvent, TaskHead,
+    Append, AppendError, EventLog, ListQuery, LogError, NewEvent, Page, Pressure, ReadLimit, StoredEvent,
+    TaskHead,
 };
+use crate::memory::MemoryRecords;
+use crate::records::Records;
 use crate::rings::Rings;
 use crate::tails::Tails;
 use async_trait::async_trait;
@@ -38,6 +41,7 @@ use frame::Frame;
 use hashlink::LruCache;
 use index::{Index, Noted};
 use link::Link;
+use mesh_core::model::TaskState;
 use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -61,6 +65,7 @@ pub struct JetStreamLog {
     in_flight: usize,
     in_flight_bytes: usize,
     follower: JoinHandle<()>,
+    records: MemoryRecords,
 }
 
 /// What the callers and the consumer share.
@@ -70,6 +75,8 @@ struct Shared {
     recent: Mutex<Recent>,
     /// Up to which message of the stream the consumer has brought everything.
     position: watch::Sender<u64>,
+    /// Counts the messages that left a task queued.
+    arrivals: watch::Sender<u64>,
     /// Tells the consumer to begin anew.
     impatient: Notify,
     /// One permit per append under way.
@@ -103,6 +110,7 @@ impl Shared {
     /// Takes in a recorded message; one that is known already changes nothing.
     fn absorb(&self, head: TaskHead, origin: &str, frame: &Frame, message: u64) {
         let key = head.key.clone();
+        let queued = head.state == TaskState::Submitted;
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let noted = index.note(head, origin, frame, message);
         drop(index);
@@ -115,6 +123,10 @@ impl Shared {
         recent.rings.offer(&key, &events);
         // Also if it is known: who knows it may not have come to the tails yet, and the writer's append is over.
         recent.tails.raise(&key, frame.last());
+        drop(recent);
+        if queued && noted == Noted::New {
+            self.arrivals.send_modify(|count| *count += 1);
+        }
     }
 
     /// What a task was created by, if there is such a task, whoever created it.
@@ -215,6 +227,7 @@ impl JetStreamLog {
                 positions: LruCache::new(options.positions.max(1)),
             }),
             position: watch::channel(0).0,
+            arrivals: watch::channel(0).0,
             impatient: Notify::new(),
             appends: Semaphore::new(options.in_flight.max(1)),
             appending_bytes: AtomicUsize::new(0),
@@ -227,6 +240,7 @@ impl JetStreamLog {
             in_flight: options.in_flight.max(1),
             in_flight_bytes: options.in_flight_bytes,
             follower,
+            records: MemoryRecords::default(),
         };
         follow::catch_up(&log.shared, options.open_timeout).await?;
         Ok(log)
@@ -317,6 +331,30 @@ impl EventLog for JetStreamLog {
         shared.recent().tails.raise(key, last.map_or(0, |frame| frame.last()));
         receiver.mark_unchanged();
         Ok(receiver)
+    }
+
+    async fn queue(&self, agent: &AgentName, limit: usize) -> Result<Vec<TaskHead>, LogError> {
+        let shared = self.open_log()?;
+        follow::catch_up(shared, shared.link.timeout).await?;
+        shared.index().queue(agent, limit)
+    }
+
+    async fn pressure(&self, agent: &AgentName) -> Result<Pressure, LogError> {
+        let shared = self.open_log()?;
+        follow::catch_up(shared, shared.link.timeout).await?;
+        Ok(shared.index().pressure(agent))
+    }
+
+    fn arrivals(&self) -> watch::Receiver<u64> {
+        self.shared.arrivals.subscribe()
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn records(&self) -> &dyn Records {
+        &self.records
     }
 
     async fn close(&self) {

@@ -22,8 +22,10 @@ mod writer;
 pub use options::{Durability, SqliteOptions};
 
 use crate::contract::{
-    Append, AppendError, EventLog, ListQuery, LogError, Page, ReadLimit, StoredEvent, TaskHead,
+    Append, AppendError, EventLog, ListQuery, LogError, Page, Pressure, ReadLimit, StoredEvent, TaskHead,
 };
+use crate::memory::MemoryRecords;
+use crate::records::Records;
 use crate::rings::Rings;
 use crate::tails::Tails;
 use apply::Step;
@@ -64,11 +66,13 @@ pub struct SqliteLog {
     /// Ends when the writer has.
     ended: watch::Receiver<()>,
     writer: Option<JoinHandle<()>>,
+    records: MemoryRecords,
 }
 
 /// What the callers and the writer share.
 struct Shared {
     recent: Mutex<Recent>,
+    arrivals: watch::Sender<u64>,
     queued_bytes: AtomicUsize,
     appends: AtomicU64,
     commits: AtomicU64,
@@ -120,6 +124,7 @@ impl SqliteLog {
         let recent = Recent { rings: Rings::new(options.tail_cache), tails: Tails::default(), closed: false };
         let shared = Arc::new(Shared {
             recent: Mutex::new(recent),
+            arrivals: watch::channel(0).0,
             queued_bytes: AtomicUsize::new(0),
             appends: AtomicU64::new(0),
             commits: AtomicU64::new(0),
@@ -140,7 +145,16 @@ impl SqliteLog {
             .map_err(|error| LogError::Failed(format!("no thread for the writer: {error}")))?;
         let readers = Arc::new(Readers::new(path.clone(), readers));
         let queue = Mutex::new(Some(queue));
-        Ok(Self { path, queue, queue_bytes, shared, readers, ended, writer: Some(writer) })
+        Ok(Self {
+            path,
+            queue,
+            queue_bytes,
+            shared,
+            readers,
+            ended,
+            writer: Some(writer),
+            records: MemoryRecords::default(),
+        })
     }
 
     /// What it holds and has done so far.
@@ -279,6 +293,28 @@ impl EventLog for SqliteLog {
         self.recent()?.tails.raise(key, seq);
         receiver.mark_unchanged();
         Ok(receiver)
+    }
+
+    async fn queue(&self, agent: &AgentName, limit: usize) -> Result<Vec<TaskHead>, LogError> {
+        let agent = agent.clone();
+        self.readers.run(move |connection| query::queue(connection, &agent, limit)).await
+    }
+
+    async fn pressure(&self, agent: &AgentName) -> Result<Pressure, LogError> {
+        let agent = agent.clone();
+        self.readers.run(move |connection| query::pressure(connection, &agent)).await
+    }
+
+    fn arrivals(&self) -> watch::Receiver<u64> {
+        self.shared.arrivals.subscribe()
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn records(&self) -> &dyn Records {
+        &self.records
     }
 
     async fn close(&self) {

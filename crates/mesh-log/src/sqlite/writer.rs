@@ -6,6 +6,7 @@ use super::error::translate;
 use super::options::SqliteOptions;
 use crate::contract::{AppendError, LogError, NewEvent, StoredEvent};
 use mesh_core::Seq;
+use mesh_core::model::TaskState;
 use rusqlite::{CachedStatement, Connection};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -161,6 +162,7 @@ impl<'c> Writer<'c> {
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
         self.shared.appends.fetch_add(outcomes.iter().flatten().count() as u64, Ordering::Relaxed);
         let mut answers = Vec::with_capacity(batch.len());
+        let mut queued = false;
         {
             let mut recent = self.shared.recent();
             for (job, outcome) in batch.into_iter().zip(outcomes) {
@@ -178,9 +180,13 @@ impl<'c> Writer<'c> {
                         }),
                     );
                     recent.tails.raise(key, seq);
+                    queued |= append.head.state == TaskState::Submitted;
                 }
                 answers.push((job.answer, outcome));
             }
+        }
+        if queued {
+            self.shared.arrivals.send_modify(|count| *count += 1);
         }
         for (answer, outcome) in answers {
             // Who gave up waiting is not told; the append is recorded all the same.
