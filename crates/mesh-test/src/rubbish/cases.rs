@@ -2,7 +2,7 @@
 
 use super::http::{broken_http, request};
 use super::mutate::{mutate, strange};
-use super::random::Random;
+use crate::random::Random;
 use super::requests::valid;
 use serde_json::{Value, json};
 
