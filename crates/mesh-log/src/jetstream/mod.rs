@@ -25,6 +25,7 @@ mod link;
 mod names;
 mod options;
 mod publish;
+mod records;
 
 pub use options::JetStreamOptions;
 
@@ -32,7 +33,6 @@ use crate::contract::{
     Append, AppendError, EventLog, ListQuery, LogError, NewEvent, Page, Pressure, ReadLimit, StoredEvent,
     TaskHead,
 };
-use crate::memory::MemoryRecords;
 use crate::records::Records;
 use crate::rings::Rings;
 use crate::tails::Tails;
@@ -41,6 +41,7 @@ use frame::Frame;
 use hashlink::LruCache;
 use index::{Index, Noted};
 use link::Link;
+use records::Bucket;
 use mesh_core::model::TaskState;
 use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
 use std::fmt;
@@ -65,12 +66,12 @@ pub struct JetStreamLog {
     in_flight: usize,
     in_flight_bytes: usize,
     follower: JoinHandle<()>,
-    records: MemoryRecords,
+    records: Bucket,
 }
 
 /// What the callers and the consumer share.
 struct Shared {
-    link: Link,
+    link: Arc<Link>,
     index: RwLock<Index>,
     recent: Mutex<Recent>,
     /// Up to which message of the stream the consumer has brought everything.
@@ -217,7 +218,8 @@ impl JetStreamLog {
     /// # Errors
     /// [`LogError::Refused`] if there is no server, or it is too old, or the stream is not ours.
     pub async fn open(options: JetStreamOptions) -> Result<Self, LogError> {
-        let link = Link::open(&options).await?;
+        let link = Arc::new(Link::open(&options).await?);
+        let records = Bucket::open(Arc::clone(&link), &options).await?;
         let shared = Arc::new(Shared {
             link,
             index: RwLock::default(),
@@ -240,7 +242,7 @@ impl JetStreamLog {
             in_flight: options.in_flight.max(1),
             in_flight_bytes: options.in_flight_bytes,
             follower,
-            records: MemoryRecords::default(),
+            records,
         };
         follow::catch_up(&log.shared, options.open_timeout).await?;
         Ok(log)
@@ -366,6 +368,7 @@ impl EventLog for JetStreamLog {
             shared.appends.close();
         }
         self.follower.abort();
+        self.records.close();
         shared.recent().tails.clear();
     }
 }
