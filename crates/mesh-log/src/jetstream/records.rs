@@ -20,9 +20,7 @@ use async_nats::client::{Request, RequestErrorKind};
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::{
-    Config, DiscardPolicy, Info, RawMessageErrorKind, StorageType, Stream,
-};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RawMessageErrorKind, StorageType, Stream};
 use async_trait::async_trait;
 use bytes::Bytes;
 use mesh_core::Tenant;
@@ -321,11 +319,7 @@ impl Shared {
 fn read(message: StreamMessage) -> Last {
     let header = |name: &str| message.headers.get(name).map(|value| value.as_str().to_owned());
     let deleted = header(OPERATION).is_some();
-    Last {
-        number: message.sequence,
-        write: header(WRITE),
-        value: (!deleted).then_some(message.payload),
-    }
+    Last { number: message.sequence, write: header(WRITE), value: (!deleted).then_some(message.payload) }
 }
 
 #[async_trait]

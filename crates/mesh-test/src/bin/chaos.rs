@@ -73,7 +73,8 @@ async fn stopped() {
 }
 
 async fn all(arguments: &Arguments) -> ExitCode {
-    let random = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_millis() as u64 % 1_000_000);
+    let random =
+        || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_millis() as u64 % 1_000_000);
     let seed = arguments.seed.unwrap_or_else(random);
     let setups = arguments.setup.map_or_else(|| vec![Setup::Sqlite, Setup::Jetstream], |setup| vec![setup]);
     let (mut reports, mut failed) = (Vec::new(), false);

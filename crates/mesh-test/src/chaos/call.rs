@@ -87,7 +87,8 @@ pub(super) async fn follow(
     }
     let mut connection = Connection::new();
     let opening = connection.post(&target, request(method, params));
-    let response = timeout(ANSWER, opening).await.map_err(|_| broken("no answer in time"))?.map_err(broken)?;
+    let response =
+        timeout(ANSWER, opening).await.map_err(|_| broken("no answer in time"))?.map_err(broken)?;
     let content_type = response.headers().get("content-type").map(|value| value.as_bytes().to_vec());
     if !content_type.is_some_and(|value| value.starts_with(b"text/event-stream")) {
         let body = timeout(ANSWER, whole_body(response)).await.map_err(|_| broken("half an answer"))?;

@@ -51,7 +51,9 @@ pub(super) struct Count {
 pub(super) fn check(jobs: &[Job], tellings: &[Telling]) -> (Vec<String>, Count) {
     let (mut wrong, mut count) = (Vec::new(), Count::default());
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
-    let Some((first, others)) = tellings.split_first() else { return (vec!["no log was read".into()], count) };
+    let Some((first, others)) = tellings.split_first() else {
+        return (vec!["no log was read".into()], count);
+    };
     for job in jobs {
         let mut complain = |what: String| wrong.push(format!("message {}: {what}", job.message));
         if !job.done {

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 const AGAIN: Duration = Duration::from_millis(150);
 const TASK_NOT_FOUND: i64 = -32001;
 const NOT_CANCELABLE: i64 = -32002;
+const UNSUPPORTED_OPERATION: i64 = -32004;
 const INVALID_PARAMS: i64 = -32602;
 
 /// What all clients count together.
@@ -80,7 +81,8 @@ fn wish(random: &mut Random) -> Wish {
 pub(super) async fn work(world: World, seed: u64, message: String) -> Job {
     let mut random = Random::new(seed);
     let wish = wish(&mut random);
-    let params = json!({"message": {"messageId": message, "role": "ROLE_USER", "parts": [{"text": wish.text}]}});
+    let params =
+        json!({"message": {"messageId": message, "role": "ROLE_USER", "parts": [{"text": wish.text}]}});
     let mut job = Job { message: message.clone(), pieces: wish.pieces, ..Job::default() };
     let cancel_at = random.one_in(12).then(|| 2 + random.below(10));
     let taps: Vec<u64> = (0..random.below(3)).map(|_| random.below(usize::MAX) as u64).collect();
@@ -91,7 +93,8 @@ pub(super) async fn work(world: World, seed: u64, message: String) -> Job {
         let mut tappers = JoinSet::new();
         for seed in taps {
             let random = Random::new(seed);
-            let mut tap = Client { world: world.clone(), random, task: sender.task.clone(), seen: Events::new() };
+            let mut tap =
+                Client { world: world.clone(), random, task: sender.task.clone(), seen: Events::new() };
             tappers.spawn(async move { (tap.tap().await, tap.seen) });
         }
         if sender.random.one_in(4) {
@@ -112,7 +115,8 @@ pub(super) async fn repeat(url: &str, job: &mut Job, seed: u64) -> Result<(), St
     let wish = wish(&mut Random::new(seed));
     let message = json!({"messageId": job.message, "role": "ROLE_USER", "parts": [{"text": wish.text}]});
     let params = json!({"message": message, "configuration": {"returnImmediately": true}});
-    let answer = ask(url, "SendMessage", &params).await.map_err(|trouble| format!("{}: {trouble:?}", job.message))?;
+    let answer =
+        ask(url, "SendMessage", &params).await.map_err(|trouble| format!("{}: {trouble:?}", job.message))?;
     job.tasks.extend(id_in(&answer));
     Ok(())
 }
@@ -144,7 +148,8 @@ impl Client {
                 }
                 // Ids and numbers in it would make every text another one.
                 let text: String = message.chars().filter(|c| !c.is_ascii_digit()).take(60).collect();
-                let mut refusals = counters.refusals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut refusals =
+                    counters.refusals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 *refusals.entry(format!("{code} {text}")).or_default() += 1;
             }
         }
@@ -250,7 +255,8 @@ impl Client {
             let url = self.url();
             let call = ask(&url, method, params);
             match cuttable(&mut self.world.cut, &mut self.random, call).await {
-                Ok(_) | Err(Trouble::Refused(NOT_CANCELABLE, _)) => return true,
+                // The second: the task has ended meanwhile, canceled perhaps by this client.
+                Ok(_) | Err(Trouble::Refused(NOT_CANCELABLE | UNSUPPORTED_OPERATION, _)) => return true,
                 Err(trouble) => self.trouble(&trouble).await,
             }
         }

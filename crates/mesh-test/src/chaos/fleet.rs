@@ -27,7 +27,12 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn start(program: &Path, arguments: &[String], cwd: &Path, log: &Path) -> Result<Self, String> {
+    pub(super) fn start(
+        program: &Path,
+        arguments: &[String],
+        cwd: &Path,
+        log: &Path,
+    ) -> Result<Self, String> {
         let said = |e: std::io::Error| format!("{}: {e}", program.display());
         let file = File::options().create(true).append(true).open(log).map_err(said)?;
         let child = Command::new(program)

@@ -106,8 +106,13 @@ impl Report {
         rows.push(row("connections lost and resumed", self.reconnects.to_string()));
         rows.push(row("attempts", self.count.attempts.to_string()));
         let losses = self.count.losses.iter();
-        rows.extend(losses.map(|(why, count)| row(&format!("– over without an end: {why}"), count.to_string())));
-        rows.push(row("answers that were behind an earlier one, and right when asked again", self.behind.to_string()));
+        rows.extend(
+            losses.map(|(why, count)| row(&format!("– over without an end: {why}"), count.to_string())),
+        );
+        rows.push(row(
+            "answers that were behind an earlier one, and right when asked again",
+            self.behind.to_string(),
+        ));
         rows.push(row("**promises broken**", format!("**{}**", self.wrong.len())));
         rows
     }

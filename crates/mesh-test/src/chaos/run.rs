@@ -105,12 +105,7 @@ pub async fn run(options: &Options) -> Result<Report, String> {
 }
 
 /// One client after the other, until it is enough.
-async fn messages(
-    world: World,
-    seed: u64,
-    client: usize,
-    stop: watch::Receiver<bool>,
-) -> Vec<(u64, Job)> {
+async fn messages(world: World, seed: u64, client: usize, stop: watch::Receiver<bool>) -> Vec<(u64, Job)> {
     let mut jobs = Vec::new();
     for n in 0_u64.. {
         if *stop.borrow() {

@@ -29,7 +29,12 @@ pub(super) struct Servers {
 
 impl Servers {
     /// Writes their files and starts them.
-    pub(super) async fn start(program: &Path, directory: &Path, count: usize, mesh: &str) -> Result<Self, String> {
+    pub(super) async fn start(
+        program: &Path,
+        directory: &Path,
+        count: usize,
+        mesh: &str,
+    ) -> Result<Self, String> {
         let ports = free_ports(2 * count)?;
         let (clients, routes) = ports.split_at(count);
         let all_routes: Vec<_> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();

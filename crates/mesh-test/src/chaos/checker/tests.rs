@@ -19,7 +19,9 @@ fn lost(attempt: u64) -> Bytes {
 
 fn tells(attempt: u64, piece: u64) -> Bytes {
     let text = format!("attempt {attempt} piece {piece}; ");
-    event(&format!(r#"{{"artifactUpdate":{{"taskId":"t","artifact":{{"artifactId":"out","parts":[{{"text":"{text}"}}]}}}}}}"#))
+    event(&format!(
+        r#"{{"artifactUpdate":{{"taskId":"t","artifact":{{"artifactId":"out","parts":[{{"text":"{text}"}}]}}}}}}"#
+    ))
 }
 
 fn ends() -> Bytes {
