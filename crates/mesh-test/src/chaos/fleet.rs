@@ -16,6 +16,8 @@ use tokio::time::{Instant, sleep};
 
 /// How long a host may take to open its port after a start.
 const START: Duration = Duration::from_secs(60);
+/// How long it is waited for a worker that could be killed.
+const WORKER_START: Duration = Duration::from_secs(2);
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 /// The mesh's name.
@@ -145,8 +147,9 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Does a fault and undoes it. Returns when both are done; a fault of something that is down already waits.
-    pub(super) async fn suffer(&self, fault: Fault) -> Result<(), String> {
+    /// Does a fault and undoes it. Returns when both are done; a fault of something that is down already waits. False:
+    /// there was nothing that it could have happened to.
+    pub(super) async fn suffer(&self, fault: Fault) -> Result<bool, String> {
         match fault {
             Fault::Cut => {}
             Fault::KillHost { host, down } => {
@@ -167,13 +170,13 @@ impl Fleet {
             }
             Fault::KillWorker { host } => {
                 let host = self.hosts[host].lock().await;
-                // A host that has just begun has no worker yet.
+                // A host that has just begun has no worker yet, and one whose worker keeps dying waits with the next.
                 let begin = Instant::now();
-                while let Some(process) = &host.process {
-                    let workers = process.descendants();
+                loop {
+                    let workers = host.process.as_ref().map(Process::descendants).unwrap_or_default();
                     workers.iter().for_each(|pid| send(*pid, Signal::SIGKILL));
-                    if !workers.is_empty() || begin.elapsed() > START {
-                        break;
+                    if !workers.is_empty() || begin.elapsed() > WORKER_START {
+                        return Ok(!workers.is_empty());
                     }
                     sleep(LOOK).await;
                 }
@@ -181,7 +184,7 @@ impl Fleet {
             Fault::KillServer { leader, any, down } => self.server(leader, any, down, true).await?,
             Fault::FreezeServer { leader, any, time } => self.server(leader, any, time, false).await?,
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn server(&self, leader: bool, any: usize, time: Duration, kill: bool) -> Result<(), String> {

@@ -74,8 +74,7 @@ pub async fn run(options: &Options) -> Result<Report, String> {
     for client in 0..options.clients {
         load.spawn(messages(world.clone(), options.seed, client, stop.subscribe()));
     }
-    let mut faults = BTreeMap::new();
-    let died = rage(options, &fleet, &world.counters, &cut, &mut faults, begin).await?;
+    let (faults, died) = rage(options, &fleet, &world.counters, &cut, begin).await?;
     fleet.heal().await?;
     stop.send_replace(true);
     give_up.send_replace(Some(Instant::now() + options.patience));
@@ -118,55 +117,65 @@ async fn messages(world: World, seed: u64, client: usize, stop: watch::Receiver<
     jobs
 }
 
-/// The faults, one after the other; several may last at the same time. Returns how many hosts ended by themselves.
+/// Faults that are going on, and those that have happened.
+#[derive(Default)]
+struct Faults {
+    going: JoinSet<Result<Option<Fault>, String>>,
+    counted: BTreeMap<&'static str, u64>,
+}
+
+impl Faults {
+    /// Those that have happened or are happening.
+    fn all(&self) -> usize {
+        self.counted.values().sum::<u64>() as usize + self.going.len()
+    }
+
+    fn begin(&mut self, fleet: &Arc<Fleet>, fault: Fault) {
+        let fleet = Arc::clone(fleet);
+        self.going.spawn(async move { Ok(fleet.suffer(fault).await?.then_some(fault)) });
+    }
+
+    /// Waits until at most so many are going on.
+    async fn wait(&mut self, at_most: usize) -> Result<(), String> {
+        while self.going.len() > at_most {
+            let Some(ended) = self.going.join_next().await else { break };
+            if let Some(fault) = ended.map_err(|error| error.to_string())?? {
+                *self.counted.entry(fault.kind()).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The faults, one after the other; several may last at the same time. Returns them, and how many hosts ended by
+/// themselves.
 async fn rage(
     options: &Options,
     fleet: &Arc<Fleet>,
     counters: &Counters,
     cut: &watch::Sender<u64>,
-    counted: &mut BTreeMap<&'static str, u64>,
     begin: Instant,
-) -> Result<u64, String> {
-    let mut going: JoinSet<Result<(), String>> = JoinSet::new();
-    let (mut died, mut told) = (0, begin);
-    let plan = Plan::new(options.seed, options.setup, options.lease, options.pace);
-    for (n, step) in plan.take(options.faults).enumerate() {
+) -> Result<(BTreeMap<&'static str, u64>, u64), String> {
+    let (mut faults, mut died, mut told) = (Faults::default(), 0, begin);
+    for step in Plan::new(options.seed, options.setup, options.lease, options.pace) {
         sleep_until((Instant::now() + step.pause).min(begin + options.time)).await;
-        if begin.elapsed() >= options.time {
-            say(&format!("the time is over after {n} faults"));
+        // Faults of the same part wait for each other; too many that wait would come in one heap.
+        faults.wait(3).await?;
+        if faults.all() >= options.faults || begin.elapsed() >= options.time {
             break;
         }
-        // Faults of the same part wait for each other; too many that wait would come in one heap.
-        while going.len() >= 4 {
-            done(going.join_next().await)?;
-        }
-        while let Some(ended) = going.try_join_next() {
-            done(Some(ended))?;
-        }
-        *counted.entry(step.fault.kind()).or_default() += 1;
         if step.fault == Fault::Cut {
             cut.send_modify(|cuts| *cuts += 1);
         }
-        let fleet_of_fault = Arc::clone(fleet);
-        going.spawn(async move { fleet_of_fault.suffer(step.fault).await });
+        faults.begin(fleet, step.fault);
         died += fleet.revive().await?;
         if told.elapsed() >= TELL {
             told = Instant::now();
-            say(&progress(begin, n + 1, options.faults, counters));
+            say(&progress(begin, faults.all(), options.faults, counters));
         }
     }
-    while let Some(ended) = going.join_next().await {
-        done(Some(ended))?;
-    }
-    Ok(died)
-}
-
-fn done(ended: Option<Result<Result<(), String>, tokio::task::JoinError>>) -> Result<(), String> {
-    match ended {
-        None | Some(Ok(Ok(()))) => Ok(()),
-        Some(Ok(Err(why))) => Err(why),
-        Some(Err(error)) => Err(error.to_string()),
-    }
+    faults.wait(0).await?;
+    Ok((faults.counted, died))
 }
 
 fn progress(begin: Instant, faults: usize, of: usize, counters: &Counters) -> String {
