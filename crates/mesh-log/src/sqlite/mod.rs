@@ -13,10 +13,12 @@
 
 mod apply;
 mod error;
+mod migrate;
 mod open;
 mod options;
 mod query;
 mod readers;
+mod records;
 mod writer;
 
 pub use options::{Durability, SqliteOptions};
@@ -24,8 +26,7 @@ pub use options::{Durability, SqliteOptions};
 use crate::contract::{
     Append, AppendError, EventLog, ListQuery, LogError, Page, Pressure, ReadLimit, StoredEvent, TaskHead,
 };
-use crate::memory::MemoryRecords;
-use crate::records::Records;
+use crate::records::{Records, Space};
 use crate::rings::Rings;
 use crate::tails::Tails;
 use apply::Step;
@@ -34,6 +35,7 @@ use error::translate;
 use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
 use open::Opened;
 use readers::Readers;
+use records::SqliteRecords;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -41,7 +43,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot, watch};
-use writer::{Job, Writer};
+use writer::{Job, Work, Writer};
 
 /// What an append costs in the queue beside its events and its control record; rounded up.
 const APPEND_OVERHEAD: usize = 1024;
@@ -59,20 +61,22 @@ const APPEND_OVERHEAD: usize = 1024;
 /// Dropping the log without [`close`](EventLog::close) also writes what was accepted, and blocks until that is done.
 pub struct SqliteLog {
     path: PathBuf,
-    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    queue: Arc<Mutex<Option<mpsc::Sender<Work>>>>,
     queue_bytes: usize,
     shared: Arc<Shared>,
     readers: Arc<Readers>,
     /// Ends when the writer has.
     ended: watch::Receiver<()>,
     writer: Option<JoinHandle<()>>,
-    records: MemoryRecords,
+    records: SqliteRecords,
 }
 
 /// What the callers and the writer share.
 struct Shared {
     recent: Mutex<Recent>,
     arrivals: watch::Sender<u64>,
+    /// Counts the changes of each space's records.
+    changes: [watch::Sender<u64>; Space::ALL.len()],
     queued_bytes: AtomicUsize,
     appends: AtomicU64,
     commits: AtomicU64,
@@ -125,6 +129,7 @@ impl SqliteLog {
         let shared = Arc::new(Shared {
             recent: Mutex::new(recent),
             arrivals: watch::channel(0).0,
+            changes: std::array::from_fn(|_| watch::channel(0).0),
             queued_bytes: AtomicUsize::new(0),
             appends: AtomicU64::new(0),
             commits: AtomicU64::new(0),
@@ -144,17 +149,14 @@ impl SqliteLog {
             .spawn(thread)
             .map_err(|error| LogError::Failed(format!("no thread for the writer: {error}")))?;
         let readers = Arc::new(Readers::new(path.clone(), readers));
-        let queue = Mutex::new(Some(queue));
-        Ok(Self {
-            path,
-            queue,
-            queue_bytes,
-            shared,
-            readers,
-            ended,
-            writer: Some(writer),
-            records: MemoryRecords::default(),
-        })
+        let queue = Arc::new(Mutex::new(Some(queue)));
+        let records = SqliteRecords {
+            path: path.clone(),
+            queue: Arc::clone(&queue),
+            shared: Arc::clone(&shared),
+            readers: Arc::clone(&readers),
+        };
+        Ok(Self { path, queue, queue_bytes, shared, readers, ended, writer: Some(writer), records })
     }
 
     /// What it holds and has done so far.
@@ -185,7 +187,7 @@ impl SqliteLog {
             return Err(LogError::Overloaded);
         }
         let (answer, outcome) = oneshot::channel();
-        queue.try_send(Job { step, bytes, answer }).map_err(|refused| {
+        queue.try_send(Work::Append(Job { step, bytes, answer })).map_err(|refused| {
             queued.fetch_sub(bytes, Ordering::Relaxed);
             match refused {
                 mpsc::error::TrySendError::Full(_) => LogError::Overloaded,
@@ -214,7 +216,7 @@ impl SqliteLog {
 fn run_writer(
     connection: &rusqlite::Connection,
     path: PathBuf,
-    jobs: mpsc::Receiver<Job>,
+    jobs: mpsc::Receiver<Work>,
     shared: Arc<Shared>,
     options: &SqliteOptions,
 ) {
