@@ -22,7 +22,7 @@ demo: ## Set up, build, and run the story of the sales example, a killed worker 
 	python3 examples/sales/demo.py
 
 .PHONY: test
-test: test-rust test-python test-interop ## Run every test; installs what they need into .envs/
+test: test-rust test-chaos test-python test-interop ## Run every test; installs what they need into .envs/
 
 .PHONY: test-rust
 test-rust: build
@@ -47,6 +47,7 @@ lint: ## Check formatting, lints, spelling, licences
 	$(ENV) dev
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p mesh-fuzz --features libfuzzer -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	python3 scripts/check-dependencies.py
 	$(DEV)/typos
@@ -60,9 +61,25 @@ format: ## Format everything
 	$(CARGO) fmt --all
 	$(DEV)/ruff format sdk examples scripts tests benches
 
+SECONDS ?= 20
+.PHONY: fuzz
+fuzz: ## Feed every decoder with mutated input, SECONDS=20 each, two at a time; fails on a crash
+	CARGO_PROFILE_DEV_OPT_LEVEL=1 RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/fuzz/instrument \
+		$(CARGO) build --locked --workspace --features mesh-fuzz/libfuzzer --bin fuzz
+	python3 scripts/fuzz.py target/debug/fuzz --seconds $(SECONDS)
+
 .PHONY: chaos
-chaos: ## Kill the store's writer 200 times, and look for what it acknowledged
+chaos: ## Kill, freeze and cut a mesh under load, 520 times, and read every client's transcript; about 20 minutes
+	$(ENV) nats
+	$(CARGO) build --locked -p mesh-cli -p mesh-test --bins
 	MESH_CHAOS_KILLS=200 $(CARGO) test --locked -p mesh-log --test log killed -- --nocapture
+	target/debug/chaos --report docs/reliability.md
+
+.PHONY: test-chaos
+test-chaos: build
+	$(ENV) nats
+	target/debug/chaos --setup sqlite --seed 1 --faults 12 --pace 700 --clients 6 --patience 60
+	target/debug/chaos --setup jetstream --seed 2 --faults 12 --pace 700 --clients 6 --patience 60
 
 .PHONY: bench
 bench: ## Measure in a release build, beside the official Python SDK; prints the tables of docs/benchmarks.md

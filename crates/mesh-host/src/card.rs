@@ -155,6 +155,33 @@ fn skills(settings: &HostSettings, declared: &DeclaredCard) -> Vec<AgentSkill> {
         .collect()
 }
 
+/// Fuzz target: what a worker declares becomes a card that can be read; and a card is written as it was read.
+#[cfg(feature = "fuzzing")]
+pub fn fuzz(json: &[u8]) {
+    let written = |card: &AgentCard| serde_json::to_value(card).unwrap_or_default();
+    if let Ok(card) = serde_json::from_slice::<AgentCard>(json) {
+        let again = serde_json::from_value::<AgentCard>(written(&card));
+        assert_eq!(again.ok().map(|again| written(&again)), Some(written(&card)));
+    }
+    let Ok(declared) = serde_json::from_slice::<DeclaredCard>(json) else { return };
+    let file = "agents: {a: {listen: 127.0.0.1:8090, worker: {command: [sh]}}}";
+    let Ok(mesh) = mesh_config::parse(file, "mesh.yaml", &mesh_config::LoadOptions::new(&|_| None)) else {
+        return;
+    };
+    let Some(agent) = mesh.agents.get("a") else { return };
+    let settings = HostSettings {
+        name: mesh_core::AgentName::from("a"),
+        agent: agent.clone(),
+        limits: mesh.limits.clone(),
+        model: None,
+        gateway_url: String::new(),
+        caller: mesh_core::Principal::local(),
+    };
+    let served = serde_json::from_slice::<AgentCard>(&serve(&settings, &declared).body);
+    let own = serde_json::to_value(card(&settings, &declared)).unwrap_or_default();
+    assert_eq!(served.ok().map(|served| written(&served)), Some(own));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,9 @@
 mod calls;
 mod card;
 mod dispatch;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod members;
 mod metrics;

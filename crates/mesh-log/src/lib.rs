@@ -30,6 +30,9 @@
 //! Both: `rings.rs` (recent events in memory), `tails.rs` (who follows which task).
 
 mod contract;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod jetstream;
 mod memory;
 mod records;

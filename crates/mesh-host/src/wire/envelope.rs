@@ -55,7 +55,10 @@ pub(crate) fn open(body: &[u8], depth: usize) -> Result<Request<'_>, BadEnvelope
         let message = "batches are not supported; send one request per POST";
         return Err(BadEnvelope::new("null", ErrorKind::InvalidRequest, message));
     }
-    let fields: Fields<'_> = serde_json::from_slice(body).map_err(|error| {
+    // The decoder does not look into text that it skips.
+    let text = std::str::from_utf8(body)
+        .map_err(|_| BadEnvelope::new("null", ErrorKind::Parse, "the body is not UTF-8"))?;
+    let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| {
         let kind = if error.is_data() { ErrorKind::InvalidRequest } else { ErrorKind::Parse };
         BadEnvelope::new("null", kind, format!("the body is not a JSON-RPC request: {error}"))
     })?;
@@ -160,6 +163,16 @@ mod tests {
         ] {
             assert_eq!(kind_of(body), ErrorKind::InvalidRequest, "{body}");
         }
+    }
+
+    #[test]
+    fn text_that_is_not_utf_8_is_refused_also_where_nobody_reads_it() {
+        let body = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"GetTask\",\"x\":\"\xbf\"}";
+        let refusal = open(body, 8).map(|_| ()).unwrap_err();
+        assert_eq!(
+            (refusal.error.kind, &*refusal.error.message),
+            (ErrorKind::Parse, "the body is not UTF-8")
+        );
     }
 
     #[test]

@@ -9,6 +9,8 @@
 
 mod body;
 mod envelope;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod grpc;
 mod http;
 mod operate;

@@ -38,7 +38,7 @@ pub(super) struct Lines {
 
 /// What can still be read of a line whose content is wrong.
 #[derive(Deserialize)]
-struct Envelope<'a> {
+pub(super) struct Envelope<'a> {
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -238,7 +238,7 @@ fn log_detail(agent: &str, detail: Option<&str>) {
 }
 
 /// What an event line reports.
-fn report(line: &mut FromWorker<'_>) -> Result<Report, String> {
+pub(super) fn report(line: &mut FromWorker<'_>) -> Result<Report, String> {
     match line.kind.as_deref() {
         Some("status") => Ok(Report::Status(line.take_parts())),
         Some("token") => Ok(Report::Artifact {

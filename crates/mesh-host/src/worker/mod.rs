@@ -6,6 +6,8 @@
 //! - [`lines`] takes a worker's line to where it belongs.
 //! - [`supervisor`] keeps one process ready, for ever.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod lines;
 mod process;
 pub(crate) mod protocol;

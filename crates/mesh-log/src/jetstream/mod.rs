@@ -18,6 +18,8 @@
 mod fetch;
 mod follow;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod index;
 mod link;
 mod names;

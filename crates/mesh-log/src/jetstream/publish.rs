@@ -87,13 +87,22 @@ impl Shared {
             self.refusal(&step).await?;
         }
         let mut pauses = Pauses::until(deadline);
-        let mut unknown = false;
+        // The place that it may have taken already.
+        let mut doubt: Option<(Box<str>, u64)> = None;
         loop {
-            let (origin, before) = if begins {
-                (step.origin.as_deref().unwrap_or(NO_ORIGIN).into(), 0)
+            let placed = if begins {
+                Ok((step.origin.as_deref().unwrap_or(NO_ORIGIN).into(), 0))
             } else {
-                self.place(&step).await?
+                self.place(&step).await
             };
+            // What moved the task on may be this append: its message can be heard of before its answer is missed.
+            if let Some((origin, before)) = &doubt
+                && placed.as_ref().map_or(true, |(_, now)| now != before)
+                && let Some(message) = self.resolve(&step, origin, *before).await?
+            {
+                return self.recorded(step, origin, message);
+            }
+            let (origin, before) = placed?;
             let subject = self.link.names.task(&step.head.key, &origin);
             let why = match self.publish(&step, &subject, before, deadline).await {
                 Ok(message) => return self.recorded(step, &origin, message),
@@ -106,13 +115,16 @@ impl Shared {
                 }
                 Err(Miss::Refused(why)) => why,
                 Err(Miss::Unknown(why)) => {
-                    unknown = true;
+                    doubt.get_or_insert((origin, before));
                     why
                 }
             };
             if !pauses.next().await {
-                let outcome =
-                    if unknown { "whether it is recorded is not known" } else { "nothing is recorded" };
+                let outcome = if doubt.is_some() {
+                    "whether it is recorded is not known"
+                } else {
+                    "nothing is recorded"
+                };
                 return Err(self.link.failed(&format!("an append was given up, {outcome}"), &why).into());
             }
         }

@@ -14,7 +14,7 @@ const ANSWER_LIMIT: usize = 64 << 20;
 
 /// Where calls go, and what they carry.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     uri: Uri,
     authority: String,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -22,7 +22,7 @@ pub(super) struct Target {
 
 impl Target {
     /// Takes `http://` addresses and `Name: value` headers.
-    pub(super) fn new(url: &str, headers: &[String]) -> Result<Self, String> {
+    pub(crate) fn new(url: &str, headers: &[String]) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|e| format!("{url}: {e}"))?;
         if uri.scheme_str() != Some("http") {
             return Err(format!("{url}: only http:// addresses are measured"));
@@ -34,7 +34,7 @@ impl Target {
     }
 
     /// The same target with one more header.
-    pub(super) fn with(mut self, name: &'static str, value: &str) -> Result<Self, String> {
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Result<Self, String> {
         let value = HeaderValue::from_str(value).map_err(|e| format!("{name}: {e}"))?;
         self.headers.push((HeaderName::from_static(name), value));
         Ok(self)
@@ -62,17 +62,17 @@ fn parse_header(header: &str) -> Result<(HeaderName, HeaderValue), String> {
 }
 
 /// A connection, opened anew when the server closed it.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Connection {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { sender: None }
     }
 
     /// Sends a body and returns the head of the answer.
-    pub(super) async fn post(&mut self, target: &Target, body: Bytes) -> Result<Response<Incoming>, String> {
+    pub(crate) async fn post(&mut self, target: &Target, body: Bytes) -> Result<Response<Incoming>, String> {
         let request = target.request(body)?;
         let mut sender = match self.sender.take() {
             Some(open) => open,
@@ -99,7 +99,7 @@ async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>, String> {
 }
 
 /// The whole body of an answer with status 2xx; anything else is an error that tells its begin.
-pub(super) async fn whole_body(response: Response<Incoming>) -> Result<Bytes, String> {
+pub(crate) async fn whole_body(response: Response<Incoming>) -> Result<Bytes, String> {
     let status = response.status();
     let mut body = response.into_body();
     let mut all = BytesMut::new();
@@ -115,6 +115,6 @@ pub(super) async fn whole_body(response: Response<Incoming>) -> Result<Bytes, St
 }
 
 /// The first characters of an answer, for messages.
-pub(super) fn begin(bytes: &[u8]) -> String {
+pub(crate) fn begin(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().take(300).collect()
 }

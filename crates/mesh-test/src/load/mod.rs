@@ -4,12 +4,12 @@
 //! error. Everything else is an error of the run. Latencies are kept one by one, so the percentiles are exact.
 
 mod a2a;
-mod connection;
+pub(crate) mod connection;
 mod drive;
 mod mcp;
-mod process;
+pub(crate) mod process;
 mod report;
-mod sse;
+pub(crate) mod sse;
 
 pub use a2a::{A2aCalls, A2aMode};
 pub use drive::{Plan, Workload, run};

@@ -4,18 +4,25 @@ use bytes::{Buf as _, BytesMut};
 
 /// Cuts a byte stream into the `data` of its events.
 #[derive(Default)]
-pub(super) struct SseReader {
+pub(crate) struct SseReader {
     pending: BytesMut,
     data: Vec<u8>,
+    /// The number in the `id` of the last event, or of the one that has begun.
+    id: Option<u64>,
 }
 
 impl SseReader {
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
     }
 
+    /// The number of the last event, if it has one.
+    pub(crate) fn id(&self) -> Option<u64> {
+        self.id
+    }
+
     /// The data of the next complete event. Comments, ids and events without data are skipped.
-    pub(super) fn next_event(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn next_event(&mut self) -> Option<Vec<u8>> {
         while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
             let line = self.pending.split_to(end);
             self.pending.advance(1);
@@ -24,6 +31,8 @@ impl SseReader {
                 if !self.data.is_empty() {
                     return Some(std::mem::take(&mut self.data));
                 }
+            } else if let Some(id) = line.strip_prefix(b"id:") {
+                self.id = std::str::from_utf8(id).ok().and_then(|id| id.trim().parse().ok());
             } else if let Some(data) = line.strip_prefix(b"data:") {
                 if !self.data.is_empty() {
                     self.data.push(b'\n');

@@ -2,8 +2,8 @@
 
 use super::http::{broken_http, request};
 use super::mutate::{mutate, strange};
-use super::random::Random;
 use super::requests::valid;
+use crate::random::Random;
 use serde_json::{Value, json};
 
 /// What kind of server it is.

@@ -1,6 +1,6 @@
 //! Bytes of HTTP/1.1 requests, right and broken.
 
-use super::random::Random;
+use crate::random::Random;
 
 /// A request with the headers that it needs and those that are given.
 pub(super) fn request(method: &str, path: &str, authority: &str, headers: &[String], body: &[u8]) -> Vec<u8> {

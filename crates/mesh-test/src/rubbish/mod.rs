@@ -14,7 +14,6 @@ mod exchange;
 mod http;
 mod judge;
 mod mutate;
-mod random;
 mod requests;
 mod run;
 

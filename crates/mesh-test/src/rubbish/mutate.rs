@@ -1,6 +1,6 @@
 //! One wrong value somewhere in a JSON document.
 
-use super::random::Random;
+use crate::random::Random;
 use serde_json::{Map, Value, json};
 
 /// Replaces, removes or adds one value somewhere below the given one.

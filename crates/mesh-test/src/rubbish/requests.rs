@@ -1,7 +1,7 @@
 //! Requests that are right: what the malformed ones are made from.
 
 use super::cases::Kind;
-use super::random::Random;
+use crate::random::Random;
 use serde_json::{Value, json};
 
 /// A JSON-RPC request of the kind's protocol.

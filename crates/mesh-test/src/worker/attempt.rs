@@ -40,6 +40,8 @@ pub(super) struct Attempt {
     pub(super) signals: Option<Receiver<Signal>>,
     /// Chunks of `out` so far.
     pub(super) chunks: u32,
+    /// Pieces of `tell` so far.
+    pub(super) told: u32,
 }
 
 impl Attempt {
@@ -83,6 +85,13 @@ impl Attempt {
             Step::Slow { count, pause } => {
                 for n in 1..=*count {
                     self.chunk(&format!("slow {n} of {count}; "), n == *count);
+                    self.pause(*pause)?;
+                }
+            }
+            Step::Tell { count, pause } => {
+                for _ in 0..*count {
+                    self.told += 1;
+                    self.chunk(&format!("attempt {} piece {}; ", self.number, self.told), false);
                     self.pause(*pause)?;
                 }
             }

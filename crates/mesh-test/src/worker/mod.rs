@@ -14,6 +14,7 @@
 //! | `agent NAME TEXT` | calls an agent; artifact `result` likewise |
 //! | `fail TEXT`, `reject [TEXT]` | ends the attempt so |
 //! | `slow N MS` | N chunks with a pause of MS after each |
+//! | `tell N MS` | N chunks that say their attempt and their number in it, with a pause of MS after each |
 //! | `wait-file PATH` | one chunk, then waits until the file exists |
 //! | `hang` | a status update, then waits for `cancel` and obeys it |
 //! | `hog` | a status update, then nothing for this attempt, whatever comes |

@@ -18,6 +18,7 @@ pub enum Step {
     Fail(String),
     Reject(String),
     Slow { count: u32, pause: Duration },
+    Tell { count: u32, pause: Duration },
     WaitFile(PathBuf),
     Hang,
     Hog,
@@ -100,6 +101,10 @@ fn parse_step(step: &str) -> Result<Step, &'static str> {
         "slow" => {
             let (count, pause) = two(rest);
             Step::Slow { count: number(count)?, pause: Duration::from_millis(number(pause)?.into()) }
+        }
+        "tell" => {
+            let (count, pause) = two(rest);
+            Step::Tell { count: number(count)?, pause: Duration::from_millis(number(pause)?.into()) }
         }
         "wait-file" => Step::WaitFile(required(rest)?.into()),
         "hang" => Step::Hang,

@@ -199,6 +199,7 @@ impl Reader<'_> {
             exchange: Arc::clone(&self.exchange),
             signals: None,
             chunks: 0,
+            told: 0,
         };
         let program = parse(&line.message.map(|m| m.text()).unwrap_or_default());
         let steps = program.unwrap_or_else(|error| vec![super::Step::Reject(error.to_string())]);

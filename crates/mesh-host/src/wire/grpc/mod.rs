@@ -2,6 +2,8 @@
 
 mod decode;
 mod encode;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzz;
 mod health;
 mod service;
 mod status;

@@ -1,5 +1,7 @@
 //! The HTTP+JSON binding (section 11): paths, query parameters and plain JSON bodies.
 
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzz;
 mod path;
 mod query;
 

@@ -148,6 +148,16 @@ async fn an_append_whose_answer_is_cut_off_is_recorded_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_that_is_heard_of_before_its_answer_is_missed_is_recorded_once() {
+    cut(Cut::OnlyAnswer, step(&key("t", "first"), 1, 3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_that_is_heard_of_before_its_answer_is_missed_is_recorded_once() {
+    cut(Cut::OnlyAnswer, step(&key("t", "new"), 0, 3).creates("m")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_creation_that_is_cut_off_on_its_way_is_recorded_once() {
     cut(Cut::Request, step(&key("t", "new"), 0, 3).creates("m")).await;
 }

@@ -13,6 +13,8 @@ pub(crate) enum Cut {
     Request,
     /// The server gets it, and the connection ends before its answer arrives.
     Answer,
+    /// The server gets it, and sends its answer to nobody. The connection goes on.
+    OnlyAnswer,
 }
 
 #[derive(Default)]
@@ -65,6 +67,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, plan: Arc<Plan>) {
                 let chunk = &request[..length];
                 match planned(&plan, chunk) {
                     None => server.write_all(chunk).await.unwrap(),
+                    Some(Cut::OnlyAnswer) => server.write_all(&misled(chunk)).await.unwrap(),
                     Some(Cut::Request) => return,
                     Some(Cut::Answer) => {
                         server.write_all(chunk).await.unwrap();
@@ -88,6 +91,17 @@ fn planned(plan: &Plan, chunk: &[u8]) -> Option<Cut> {
     let (cut, _) = planned.take_if(|(_, mark)| chunk.windows(mark.len()).any(|window| window == mark))?;
     plan.cuts.fetch_add(1, Ordering::SeqCst);
     Some(cut)
+}
+
+/// The same requests, with answers to an inbox that nobody has.
+fn misled(chunk: &[u8]) -> Vec<u8> {
+    let mut chunk = chunk.to_vec();
+    let inboxes: Vec<usize> =
+        chunk.windows(7).enumerate().filter(|(_, it)| *it == b"_INBOX.").map(|(at, _)| at).collect();
+    for at in inboxes {
+        chunk[at..at + 7].copy_from_slice(b"_NOBOX.");
+    }
+    chunk
 }
 
 /// Waits until the server has acknowledged.
