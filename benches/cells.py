@@ -186,7 +186,7 @@ def long_cells(options: argparse.Namespace) -> list[list[Cell]]:
 
 def tap_cells(_: argparse.Namespace) -> list[list[Cell]]:
     start = OURS[SQLITE]
-    readers = ["taps", "--taps", str(READERS)]
+    readers = ["taps", "--taps", str(READERS), "--events", "200", "--pause", "40"]
     idle = ["taps", "--taps", str(IDLE), "--events", "0"]
     return [
         [
