@@ -67,6 +67,10 @@ id!(
     TaskId
 );
 id!(
+    /// One run of a host process: made anew at every start.
+    HostId
+);
+id!(
     /// What several tasks have in common; made by the client or by the host.
     ContextId
 );
@@ -95,6 +99,13 @@ impl TaskId {
 }
 
 impl ContextId {
+    /// A new, time-ordered id.
+    pub fn generate() -> Self {
+        Self::new(uuid::Uuid::now_v7().to_string())
+    }
+}
+
+impl HostId {
     /// A new, time-ordered id.
     pub fn generate() -> Self {
         Self::new(uuid::Uuid::now_v7().to_string())

@@ -21,6 +21,8 @@ pub mod trace;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use error::{A2aError, ErrorKind};
 pub use event::TaskEvent;
-pub use ids::{AgentName, ArtifactId, ContextId, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
+pub use ids::{
+    AgentName, ArtifactId, ContextId, HostId, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant,
+};
 pub use principal::{Principal, PrincipalKind};
 pub use trace::TraceContext;

@@ -24,6 +24,8 @@ pub(crate) struct Dispatcher {
     active: Arc<AtomicUsize>,
     admitted: usize,
     ready: ReadyRun,
+    /// Nothing may be started here now.
+    paused: watch::Sender<bool>,
     metrics: AgentMetrics,
 }
 
@@ -90,6 +92,7 @@ impl Dispatcher {
             slots: Arc::new(Places { free: Semaphore::new(concurrency), owed: Mutex::new(0) }),
             active: Arc::default(),
             admitted: concurrency.saturating_add(queue),
+            paused: watch::channel(false).0,
             metrics,
         }
     }
@@ -115,12 +118,35 @@ impl Dispatcher {
 
     /// A place and a worker for a new task, if both are free and nobody waits for them.
     pub(crate) fn try_start(&self) -> Option<(Arc<Run>, Slot)> {
-        if !self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+        if self.waiting() > 0 || *self.paused.borrow() {
             return None;
         }
         let slot = self.slots.try_take()?;
         let run = self.ready.borrow().clone().filter(|run| !run.is_closed())?;
         Some((run, slot))
+    }
+
+    /// How many tasks wait here.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// How many more tasks could be started here now.
+    pub(crate) fn room(&self) -> usize {
+        if *self.paused.borrow() || self.ready.borrow().as_ref().is_none_or(|run| run.is_closed()) {
+            return 0;
+        }
+        self.slots.free.available_permits().saturating_sub(self.waiting())
+    }
+
+    /// Nothing is started until `resume`.
+    pub(crate) fn pause(&self) {
+        self.paused.send_replace(true);
+    }
+
+    /// Ends a pause.
+    pub(crate) fn resume(&self) {
+        self.paused.send_if_modified(|paused| std::mem::replace(paused, false));
     }
 
     /// A place for an attempt that goes on with its client's answer: it has begun, and waits for nobody. When none is free,
@@ -147,15 +173,17 @@ impl Dispatcher {
 
     /// Hands tasks to the worker until `stop`.
     pub(crate) async fn dispatch(&self, stop: CancellationToken) {
-        let mut ready = self.ready.clone();
+        let (mut ready, mut paused) = (self.ready.clone(), self.paused.subscribe());
         loop {
             let next = async {
+                // A place is taken only when somebody waits for it: until then, it is a new task's that need not wait.
+                self.somebody_waits().await;
                 let slot = self.slots.take().await?;
-                let owner = self.next().await;
                 let run = ready_run(&mut ready).await?;
-                Some((slot, owner, run))
+                paused.wait_for(|paused| !paused).await.ok()?;
+                Some((slot, run))
             };
-            let (slot, owner, run) = tokio::select! {
+            let (slot, run) = tokio::select! {
                 () = stop.cancelled() => return,
                 next = next => match next {
                     Some(next) => next,
@@ -163,15 +191,17 @@ impl Dispatcher {
                 },
             };
             // An owner that has retired meanwhile has no use for a worker.
-            let _ = owner.send(Ask::Start { run, slot }).await;
+            if let Some(owner) = self.pop() {
+                let _ = owner.send(Ask::Start { run, slot }).await;
+            }
         }
     }
 
-    async fn next(&self) -> OwnerHandle {
+    async fn somebody_waits(&self) {
         loop {
             let arrived = self.arrived.notified();
-            if let Some(owner) = self.pop() {
-                return owner;
+            if self.waiting() > 0 {
+                return;
             }
             arrived.await;
         }

@@ -2,6 +2,7 @@
 
 use crate::calls::{Calls, GatewayCalls};
 use crate::dispatch::Dispatcher;
+use crate::members::Members;
 use crate::metrics::{AgentMetrics, HostMetrics};
 use crate::owner::{OwnerError, Owners, OwnersParts};
 use crate::service::{Caller, Service};
@@ -12,7 +13,7 @@ use crate::worker::protocol::DeclaredCard;
 use crate::worker::{Run, Supervisor};
 use axum::Router;
 use mesh_core::trace::Tracer;
-use mesh_core::{AgentName, Clock, Principal, TaskKey, Tenant, TraceContext};
+use mesh_core::{AgentName, Clock, HostId, Principal, TaskKey, Tenant, TraceContext};
 use mesh_log::{EventLog, LogError};
 use mesh_policy::Authorizer;
 use std::sync::Arc;
@@ -23,6 +24,9 @@ use tokio_util::task::TaskTracker;
 
 /// Unfinished tasks read at once at the start.
 const RECOVERY_PAGE: usize = 256;
+
+/// How long it may take to hand over what is left at the end.
+const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// What a host is given.
 pub struct HostParts {
@@ -62,6 +66,7 @@ pub struct Host {
     ready: watch::Receiver<Option<Arc<Run>>>,
     problem: watch::Receiver<Option<String>>,
     supervisor: Arc<Supervisor>,
+    members: Arc<Members>,
     /// No new tasks are started any more.
     draining: CancellationToken,
     /// Streams end.
@@ -86,7 +91,9 @@ impl Host {
         let (ready_tx, ready) = watch::channel(None);
         let dispatcher =
             Arc::new(Dispatcher::new(tasks.concurrency, tasks.queue, ready.clone(), metrics.clone()));
+        let id = HostId::generate();
         let owners = Owners::new(OwnersParts {
+            host: id.clone(),
             log: Arc::clone(&log),
             clock: Arc::clone(&clock),
             policy: settings.policy(),
@@ -94,6 +101,18 @@ impl Host {
             dispatcher: Arc::clone(&dispatcher),
             metrics: metrics.clone(),
             working: Arc::default(),
+        });
+        let members = Arc::new(Members {
+            host: id,
+            settings: Arc::clone(&settings),
+            log: Arc::clone(&log),
+            owners: owners.clone(),
+            dispatcher: Arc::clone(&dispatcher),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            run: ready.clone(),
+            draining: draining.clone(),
+            stop: stop.clone(),
         });
         let calls: Arc<dyn Calls> =
             Arc::new(GatewayCalls::new(Arc::clone(&settings), tracer.clone(), Arc::clone(&clock))?);
@@ -135,6 +154,7 @@ impl Host {
             ready,
             problem,
             supervisor,
+            members,
             draining,
             closing,
             stop,
@@ -161,13 +181,18 @@ impl Host {
     }
 
     /// Takes up the tasks that an earlier run left unfinished, then starts the worker and the dispatching. Returns how many
-    /// tasks were taken up.
+    /// tasks were taken up. Where several hosts share the log, tasks are taken up later, when it is clear that nobody has
+    /// them.
     ///
     /// # Errors
     /// The log cannot be read.
     pub async fn start(self: &Arc<Self>) -> Result<usize, HostError> {
-        let resumed = self.recover().await?;
+        self.members.join().await?;
+        let resumed = if self.service.log.is_shared() { 0 } else { self.recover().await? };
         self.tracker.spawn(Arc::clone(&self.supervisor).supervise());
+        self.tracker.spawn(Arc::clone(&self.members).watch());
+        self.tracker.spawn(Arc::clone(&self.members).claim());
+        self.tracker.spawn(Arc::clone(&self.members).count());
         let host = Arc::clone(self);
         self.tracker.spawn(async move { host.service.dispatcher.dispatch(host.draining.clone()).await });
         Ok(resumed)
@@ -218,8 +243,15 @@ impl Host {
         tracing::info!(
             agent = %self.settings.name, drained, tasks_left = self.service.owners.len(), "the host stops"
         );
+        if tokio::time::timeout(HAND_OVER, self.service.owners.release_all("the host shuts down"))
+            .await
+            .is_err()
+        {
+            tracing::warn!(agent = %self.settings.name, "not every attempt could be handed over");
+        }
         self.closing.cancel();
         self.stop.cancel();
+        self.members.leave().await;
         self.tracker.close();
         self.tracker.wait().await;
     }

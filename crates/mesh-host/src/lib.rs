@@ -12,6 +12,7 @@
 //! - `service`: the operations, whatever the binding.
 //! - `owner`: one actor per task; the only writer of its log.
 //! - `dispatch`: who is next, and when there is a place.
+//! - `members`: the other hosts of the agent, if they share the log.
 //! - `worker`: the worker process and its protocol.
 //! - `calls`: tools and agents that a worker calls.
 //! - `subscribe`: event streams.
@@ -20,6 +21,7 @@ mod calls;
 mod card;
 mod dispatch;
 mod host;
+mod members;
 mod metrics;
 mod owner;
 mod service;

@@ -1,12 +1,14 @@
 //! What the host counts. The names are those of the founding document; `docs/metrics.md` explains each.
 
 use mesh_core::model::TaskState;
+use mesh_log::Pressure;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicU64;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AgentLabel {
@@ -17,6 +19,12 @@ struct AgentLabel {
 struct OutcomeLabels {
     agent: String,
     state: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    agent: String,
+    stage: &'static str,
 }
 
 /// The metrics of all hosts of a process; each host takes its own through [`for_agent`](Self::for_agent).
@@ -30,6 +38,9 @@ pub struct HostMetrics {
     subscribers: Family<AgentLabel, Gauge>,
     restarts: Family<AgentLabel, Counter>,
     fenced: Family<AgentLabel, Counter>,
+    takeovers: Family<AgentLabel, Counter>,
+    pressure: Family<StageLabels, Gauge>,
+    oldest: Family<AgentLabel, Gauge<f64, AtomicU64>>,
 }
 
 fn seconds() -> Histogram {
@@ -48,6 +59,9 @@ impl HostMetrics {
             subscribers: Family::default(),
             restarts: Family::default(),
             fenced: Family::default(),
+            takeovers: Family::default(),
+            pressure: Family::default(),
+            oldest: Family::default(),
         };
         let m = &metrics;
         registry.register("a2a_tasks", "Tasks that have ended, by state", m.tasks.clone());
@@ -70,6 +84,21 @@ impl HostMetrics {
             "Lines of workers refused as stale or ill-timed",
             m.fenced.clone(),
         );
+        registry.register(
+            "a2a_takeovers",
+            "Attempts of lost hosts that this host tried to go on with",
+            m.takeovers.clone(),
+        );
+        registry.register(
+            "a2a_unfinished_tasks",
+            "Unfinished tasks of the agent on all hosts, by stage: queued, working, waiting for the client",
+            m.pressure.clone(),
+        );
+        registry.register(
+            "a2a_oldest_queued_seconds",
+            "How long the task has waited that waits longest, on all hosts",
+            m.oldest.clone(),
+        );
         metrics
     }
 
@@ -86,6 +115,9 @@ impl HostMetrics {
             subscribers: self.subscribers.get_or_create_owned(&label),
             restarts: self.restarts.get_or_create_owned(&label),
             fenced: self.fenced.get_or_create_owned(&label),
+            takeovers: self.takeovers.get_or_create_owned(&label),
+            pressure: self.pressure.clone(),
+            oldest: self.oldest.get_or_create_owned(&label),
         }
     }
 }
@@ -103,6 +135,9 @@ pub struct AgentMetrics {
     pub(crate) subscribers: Gauge,
     pub(crate) restarts: Counter,
     pub(crate) fenced: Counter,
+    pub(crate) takeovers: Counter,
+    pressure: Family<StageLabels, Gauge>,
+    oldest: Gauge<f64, AtomicU64>,
 }
 
 impl AgentMetrics {
@@ -110,5 +145,14 @@ impl AgentMetrics {
         let labels = OutcomeLabels { agent: self.agent.clone(), state: state.short_name().to_owned() };
         self.tasks.get_or_create(&labels).inc();
         self.duration.observe(seconds);
+    }
+
+    /// What there is to do on all hosts of the agent.
+    pub(crate) fn pressure(&self, now: &Pressure, oldest_seconds: f64) {
+        for (stage, count) in [("queued", now.queued), ("working", now.working), ("waiting", now.waiting)] {
+            let labels = StageLabels { agent: self.agent.clone(), stage };
+            self.pressure.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.oldest.set(oldest_seconds);
     }
 }

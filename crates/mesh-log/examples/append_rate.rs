@@ -156,6 +156,7 @@ fn control(message: &MessageId) -> Control {
         agent: AgentName::new("sales"),
         owner: Principal::local(),
         phase: Phase::Running(1),
+        holder: None,
         attempts: 1,
         losses: 0,
         answers: Vec::new(),

@@ -1,5 +1,6 @@
 //! The contract that every provider keeps; see [`EventLog`].
 
+use crate::records::Records;
 use async_trait::async_trait;
 use bytes::Bytes;
 use mesh_core::lifecycle::Control;
@@ -165,6 +166,19 @@ pub struct Page {
     pub next: Option<PageCursor>,
 }
 
+/// How much an agent has to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pressure {
+    /// Tasks that wait for a worker.
+    pub queued: u64,
+    /// Since when the oldest of them waits.
+    pub oldest_queued: Option<Timestamp>,
+    /// Tasks at work.
+    pub working: u64,
+    /// Tasks that wait for their client.
+    pub waiting: u64,
+}
+
 /// The durable log of every task's events.
 ///
 /// ```text
@@ -188,7 +202,9 @@ pub struct Page {
 /// 6. **Tenants.** A key of another tenant finds nothing.
 /// 7. **Idempotence.** A creating append with a message id that the same (tenant, owner, agent) has used is answered
 ///    with [`AppendError::Duplicate`] and the first task's id.
-/// 8. **Errors change nothing.** After an error, also [`LogError::Full`], the log is as before and keeps serving reads;
+/// 8. **Queue.** `queue(agent)` and `pressure(agent)` tell of every acknowledged append, whichever process made it, and
+///    `arrivals` moves after any append that leaves a task queued.
+/// 9. **Errors change nothing.** After an error, also [`LogError::Full`], the log is as before and keeps serving reads;
 ///    appends work again once the cause is gone.
 #[async_trait]
 pub trait EventLog: Send + Sync + 'static {
@@ -225,6 +241,21 @@ pub trait EventLog: Send + Sync + 'static {
     /// Follows the number of a task's last event. Holding the receiver keeps a small entry in memory; dropping it frees it.
     /// The value is 0 when there is no such task.
     async fn tail(&self, key: &TaskKey) -> Result<watch::Receiver<Seq>, LogError>;
+
+    /// The queued tasks of an agent, of every tenant: those that have waited longest first, at most `limit`.
+    async fn queue(&self, agent: &AgentName, limit: usize) -> Result<Vec<TaskHead>, LogError>;
+
+    /// How much an agent has to do now.
+    async fn pressure(&self, agent: &AgentName) -> Result<Pressure, LogError>;
+
+    /// Moves when a task comes into a queue. What the value says has no meaning.
+    fn arrivals(&self) -> watch::Receiver<u64>;
+
+    /// Whether other processes may write to this log at the same time.
+    fn is_shared(&self) -> bool;
+
+    /// The small records beside the tasks.
+    fn records(&self) -> &dyn Records;
 
     /// Ends: what was accepted is written first. Later calls fail with [`LogError::Closed`].
     async fn close(&self);

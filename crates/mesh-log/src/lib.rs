@@ -1,10 +1,11 @@
 //! The durable event log: every task is a numbered list of events and one head row.
 //!
-//! - [`EventLog`]: the contract, with a drawing of how an append reaches its subscribers and the eight promises that
+//! - [`EventLog`]: the contract, with a drawing of how an append reaches its subscribers and the nine promises that
 //!   every provider keeps. `tests/log/contract.rs` holds the tests of those promises; each provider is run through it.
 //! - [`SqliteLog`]: one file, one writer thread, one fsync for many appends. For one machine.
 //! - [`JetStreamLog`]: a stream in NATS, shared by any number of processes.
 //! - [`MemoryLog`]: nothing on disk. For `--ephemeral` and for tests.
+//! - [`Records`]: small versioned records beside the tasks, in the same store.
 //!
 //! Inside `sqlite`:
 //!
@@ -31,15 +32,17 @@
 mod contract;
 mod jetstream;
 mod memory;
+mod records;
 mod rings;
 mod sqlite;
 mod tails;
 
 pub use contract::{
-    Append, AppendError, EventLog, ListQuery, LogError, NewEvent, Page, PageCursor, ReadLimit, StoredEvent,
-    TaskHead,
+    Append, AppendError, EventLog, ListQuery, LogError, NewEvent, Page, PageCursor, Pressure, ReadLimit,
+    StoredEvent, TaskHead,
 };
 pub use jetstream::{JetStreamLog, JetStreamOptions};
 pub use memory::MemoryLog;
+pub use records::{Expect, LONGEST_VALUE, PutError, Record, RecordKey, Records, Space};
 pub use rings::TailCache;
 pub use sqlite::{Durability, SqliteLog, SqliteOptions, Usage};

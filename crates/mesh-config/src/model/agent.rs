@@ -46,6 +46,10 @@ section! {
         on_worker_loss: OnWorkerLoss as OnWorkerLoss = "{ retry: 3 }",
         /// Time a canceled task gets to stop by itself.
         cancel_grace: Duration as Dur = "1s",
+        /// Tokens of an answer that come within this time are one event. 0s: every token is one.
+        join_tokens: Duration as Dur = "25ms",
+        /// Where several hosts share the storage: after how long without a sign of life the others go on with a host's tasks.
+        lease: Duration as Timeout = "10s",
         /// Longest time a task may take. No bound if left out.
         timeout: Option<Duration> as Opt<Timeout>,
     }

@@ -4,6 +4,7 @@ use super::command::{Command, Effect, NewTask, OnWorkerLoss, Policy, Rejected, R
 use super::record::{Control, Phase, TaskRecord, event_bytes};
 use crate::clock::Timestamp;
 use crate::event::{ArtifactChange, StatusChange, TaskEvent};
+use crate::ids::HostId;
 use crate::model::{Artifact, Message, Metadata, Part, TaskState, TaskStatus};
 use serde_json::json;
 
@@ -22,6 +23,8 @@ pub struct Transition {
 pub const ATTEMPT_KEY: &str = "agentmesh/attempt";
 /// Metadata key of a status update that tells why an attempt was lost.
 pub const LOST_KEY: &str = "agentmesh/attemptLost";
+/// Metadata key of a status update that tells why an attempt was given back without being lost.
+pub const RELEASED_KEY: &str = "agentmesh/attemptReleased";
 
 /// A new task: its record, and the event and effect that begin it.
 pub fn create(new: &NewTask, now: Timestamp) -> (TaskRecord, TaskEvent, Vec<Effect>) {
@@ -45,9 +48,10 @@ pub fn apply(
         Command::Receive(message) => step.receive(message),
         Command::Cancel => step.cancel(),
         Command::TimeOut { limit } => step.time_out(&limit),
-        Command::StartAttempt => step.start_attempt(),
+        Command::StartAttempt { host } => step.start_attempt(host),
         Command::Report { attempt, report } => step.report(attempt, report),
-        Command::AttemptLost { attempt, reason } => step.attempt_lost(attempt, &reason),
+        Command::Release { attempt, reason } => step.attempt_over(attempt, &reason, false),
+        Command::AttemptLost { attempt, reason } => step.attempt_over(attempt, &reason, true),
     }
 }
 
@@ -130,13 +134,14 @@ impl Step<'_> {
         Ok(self.end(TaskState::Failed, said(vec![Part::text(text)]), true))
     }
 
-    fn start_attempt(&self) -> Result<Transition, Rejected> {
+    fn start_attempt(&self, host: HostId) -> Result<Transition, Rejected> {
         if self.record.control.phase != Phase::Queued {
             return Err(Rejected::NotQueued);
         }
         let mut control = self.record.control.clone();
         control.attempts += 1;
         control.phase = Phase::Running(control.attempts);
+        control.holder = Some(host);
         control.touched.clear();
         let metadata = metadata(ATTEMPT_KEY, json!(control.attempts));
         let event = self.status(TaskState::Working, None, Some(metadata), None);
@@ -178,7 +183,8 @@ impl Step<'_> {
         Transition { events: vec![TaskEvent::Artifact(Box::new(change))], effects: Vec::new(), control }
     }
 
-    fn attempt_lost(&self, attempt: u32, reason: &str) -> Result<Transition, Rejected> {
+    /// The attempt is over without a result; `lost` if that counts against `on_worker_loss`.
+    fn attempt_over(&self, attempt: u32, reason: &str, lost: bool) -> Result<Transition, Rejected> {
         let phase = self.record.control.phase;
         if phase.attempt() != Some(attempt) {
             return Err(Rejected::StaleAttempt { given: attempt, current: phase.attempt() });
@@ -187,22 +193,25 @@ impl Step<'_> {
         if matches!(phase, Phase::Waiting(_)) {
             // Nothing was being done: the client's answer starts a new attempt.
             control.phase = Phase::Waiting(None);
+            control.holder = None;
             return Ok(Transition { events: Vec::new(), effects: Vec::new(), control });
         }
-        control.losses += 1;
+        control.losses += u32::from(lost);
         let retries = match self.policy.on_worker_loss {
             OnWorkerLoss::Retry(times) => times,
             OnWorkerLoss::Fail => 0,
         };
-        if control.losses > retries {
+        if lost && control.losses > retries {
             let text = format!("the worker was lost in attempt {attempt} ({reason}) and no retry is left");
             let mut transition = self.end(TaskState::Failed, said(vec![Part::text(text)]), false);
             transition.control.losses = control.losses;
             return Ok(transition);
         }
         control.phase = Phase::Queued;
+        control.holder = None;
         let mut metadata = metadata(ATTEMPT_KEY, json!(attempt));
-        metadata.insert(LOST_KEY.to_owned(), json!(reason));
+        let why = if lost { LOST_KEY } else { RELEASED_KEY };
+        metadata.insert(why.to_owned(), json!(reason));
         let event = self.status(TaskState::Submitted, None, Some(metadata), None);
         Ok(Transition { events: vec![event], effects: vec![Effect::Enqueue], control })
     }
@@ -226,6 +235,7 @@ impl Step<'_> {
         let attempt = self.record.control.phase.attempt().filter(|_| stop);
         let mut transition = self.keep(self.status(state, message, None, None));
         transition.control.phase = Phase::Ended;
+        transition.control.holder = None;
         transition.control.touched.clear();
         transition.effects = attempt.map(|attempt| Effect::StopAttempt { attempt }).into_iter().collect();
         transition

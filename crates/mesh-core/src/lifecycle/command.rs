@@ -1,6 +1,6 @@
 //! What can be asked of a task, what follows from it, and why it may be refused.
 
-use crate::ids::{AgentName, ContextId, MessageId, TaskId};
+use crate::ids::{AgentName, ContextId, HostId, MessageId, TaskId};
 use crate::model::{Artifact, Message, Part, TaskState};
 use crate::principal::Principal;
 use crate::trace::TraceContext;
@@ -34,14 +34,24 @@ pub enum Command {
         /// In words that are safe to show.
         limit: String,
     },
-    /// A worker takes it on.
-    StartAttempt,
+    /// A worker of this host takes it on.
+    StartAttempt {
+        /// Who holds the attempt from then on.
+        host: HostId,
+    },
     /// The worker of an attempt says something.
     Report {
         /// The fencing token of who says it.
         attempt: u32,
         /// What.
         report: Report,
+    },
+    /// An attempt is given back before it did any harm: its worker never got it, or its host shuts down. Not a loss.
+    Release {
+        /// Which attempt.
+        attempt: u32,
+        /// Why, in words that are safe to show.
+        reason: String,
     },
     /// The worker of an attempt is gone.
     AttemptLost {

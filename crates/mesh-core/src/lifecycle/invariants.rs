@@ -2,6 +2,7 @@
 //! after every step.
 
 use super::record::{Phase, TaskRecord};
+use crate::ids::HostId;
 use crate::model::TaskState;
 use std::collections::BTreeSet;
 
@@ -23,6 +24,14 @@ pub enum Violation {
         holder: u32,
         /// Attempts started.
         attempts: u32,
+    },
+    /// H3: an attempt has a host, and nothing else has one.
+    #[error("phase {phase:?} is held by {holder:?}")]
+    HostWithoutAttempt {
+        /// Who holds it.
+        phase: Phase,
+        /// On which host.
+        holder: Option<HostId>,
     },
     /// H5: the state and the phase tell the same story, so that somebody always has the next move.
     #[error("state {state} in phase {phase:?}")]
@@ -59,6 +68,10 @@ pub fn check(record: &TaskRecord) -> Result<(), Violation> {
         && holder != attempts
     {
         return Err(Violation::WrongHolder { holder, attempts });
+    }
+    // Records of earlier versions have attempts without hosts.
+    if control.holder.is_some() && control.phase.attempt().is_none() {
+        return Err(Violation::HostWithoutAttempt { phase: control.phase, holder: control.holder.clone() });
     }
     let state = record.state();
     let fits = match control.phase {

@@ -4,7 +4,7 @@
 //!             create                 StartAttempt                Report::Finish
 //!   (nothing) ──────▶ queued ─────────────────────▶ running(n) ───────────────────▶ ended
 //!                       ▲                            │   ▲  │                         ▲
-//!                       │  AttemptLost, retries left │   │  │ Report::Ask             │
+//!                       │  Release; AttemptLost      │   │  │ Report::Ask             │
 //!                       ├────────────────────────────┘   │  ▼                         │
 //!                       │                        Receive │ waiting(n)                 │
 //!                       │  Receive                       └──┤                         │
@@ -25,7 +25,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{ATTEMPT_KEY, LOST_KEY, Transition, apply, create, recovery};
+pub use apply::{ATTEMPT_KEY, LOST_KEY, RELEASED_KEY, Transition, apply, create, recovery};
 pub use command::{Command, Effect, NewTask, OnWorkerLoss, Policy, Rejected, Report};
 pub use invariants::{Violation, check};
 pub use record::{Control, Phase, TaskRecord};

@@ -3,7 +3,7 @@
 use super::command::NewTask;
 use crate::clock::Timestamp;
 use crate::event::{ArtifactChange, TaskEvent};
-use crate::ids::{AgentName, ArtifactId, MessageId, Seq, TaskKey};
+use crate::ids::{AgentName, ArtifactId, HostId, MessageId, Seq, TaskKey};
 use crate::model::{Artifact, Content, Message, Part, Task, TaskState};
 use crate::principal::Principal;
 use crate::trace::TraceContext;
@@ -45,6 +45,9 @@ pub struct Control {
     pub owner: Principal,
     /// Who holds it.
     pub phase: Phase,
+    /// The host that runs the attempt in `phase`; none when there is no attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<HostId>,
     /// Attempts started so far; the last one's number is its fencing token.
     pub attempts: u32,
     /// Attempts lost so far.
@@ -98,6 +101,7 @@ impl TaskRecord {
             agent: new.agent.clone(),
             owner: new.owner.clone(),
             phase: Phase::Queued,
+            holder: None,
             attempts: 0,
             losses: 0,
             answers: Vec::new(),

@@ -37,7 +37,7 @@ impl Life {
     /// A task whose first attempt runs.
     fn running() -> Self {
         let mut life = Self::queued();
-        life.then(Command::StartAttempt);
+        life.then(Command::StartAttempt { host: "h".into() });
         life
     }
 
@@ -146,7 +146,7 @@ fn a_new_task_is_submitted_and_queued_and_knows_its_message() {
 #[test]
 fn starting_an_attempt_makes_the_task_working_and_counts_the_attempt() {
     let mut life = Life::queued();
-    assert_eq!(life.then(Command::StartAttempt), []);
+    assert_eq!(life.then(Command::StartAttempt { host: "h".into() }), []);
     assert_eq!((life.record.state(), life.phase()), (TaskState::Working, Phase::Running(1)));
     assert_eq!((life.record.control.attempts, life.record.seq), (1, 2));
 }
@@ -177,7 +177,7 @@ fn the_first_chunk_of_a_new_attempt_replaces_what_the_last_one_left() {
     life.then(report(1, chunk("out", "half an ans", true)));
     life.then(report(1, chunk("kept", "of attempt 1", true)));
     life.then(lost(1));
-    life.then(Command::StartAttempt);
+    life.then(Command::StartAttempt { host: "h".into() });
     life.then(report(2, chunk("out", "whole ", true)));
     life.then(report(2, chunk("out", "answer", true)));
     assert_eq!(life.text_of("out"), "whole answer");
@@ -221,7 +221,7 @@ fn an_answer_queues_the_task_when_the_attempt_that_asked_is_gone() {
     assert_eq!((life.record.state(), life.phase()), (TaskState::InputRequired, Phase::Waiting(None)));
     assert_eq!(life.then(receive("m-1", "Ada")), [Effect::Enqueue]);
     assert_eq!((life.record.state(), life.phase()), (TaskState::Submitted, Phase::Queued));
-    life.then(Command::StartAttempt);
+    life.then(Command::StartAttempt { host: "h".into() });
     assert_eq!(life.phase(), Phase::Running(2));
     let answers: Vec<_> = life.record.control.answers.iter().map(Message::text).collect();
     assert_eq!(answers, ["Ada"]);
@@ -276,11 +276,11 @@ fn a_task_that_takes_too_long_fails_and_its_attempt_is_stopped() {
 fn a_lost_attempt_is_retried_as_often_as_the_policy_says_and_then_fails_the_task() {
     let mut life = Life::queued();
     for attempt in 1..=2 {
-        life.then(Command::StartAttempt);
+        life.then(Command::StartAttempt { host: "h".into() });
         assert_eq!(life.then(lost(attempt)), [Effect::Enqueue]);
         assert_eq!((life.record.state(), life.phase()), (TaskState::Submitted, Phase::Queued));
     }
-    life.then(Command::StartAttempt);
+    life.then(Command::StartAttempt { host: "h".into() });
     assert_eq!(life.then(lost(3)), []);
     assert_eq!((life.record.state(), life.record.control.losses), (TaskState::Failed, 3));
     assert_eq!(life.status_text(), "the worker was lost in attempt 3 (killed) and no retry is left");
@@ -373,7 +373,7 @@ fn a_task_that_ended_takes_no_message_no_cancel_no_attempt_and_no_report() {
     let completed = TaskState::Completed;
     assert_eq!(life.refused(receive("m-9", "more")), Rejected::Ended(completed));
     assert_eq!(life.refused(Command::Cancel), Rejected::NotCancelable(completed));
-    assert_eq!(life.refused(Command::StartAttempt), Rejected::NotQueued);
+    assert_eq!(life.refused(Command::StartAttempt { host: "h".into() }), Rejected::NotQueued);
     let stale = Rejected::StaleAttempt { given: 1, current: None };
     assert_eq!(life.refused(report(1, finish(TaskState::Failed))), stale);
     assert_eq!(life.refused(lost(1)), stale);
@@ -417,7 +417,7 @@ fn a_client_may_use_the_id_of_an_agents_message_and_send_its_own_again() {
 #[test]
 fn only_a_queued_task_can_be_taken_on() {
     for mut life in [Life::running(), Life::waiting()] {
-        assert_eq!(life.refused(Command::StartAttempt), Rejected::NotQueued);
+        assert_eq!(life.refused(Command::StartAttempt { host: "h".into() }), Rejected::NotQueued);
     }
 }
 
@@ -427,7 +427,7 @@ fn an_attempt_that_lost_its_lease_is_refused_whatever_it_says() {
     life.then(lost(1));
     let stale = |current| Rejected::StaleAttempt { given: 1, current };
     assert_eq!(life.refused(report(1, chunk("out", "late", true))), stale(None));
-    life.then(Command::StartAttempt);
+    life.then(Command::StartAttempt { host: "h".into() });
     assert_eq!(life.refused(report(1, Report::Status(Vec::new()))), stale(Some(2)));
     assert_eq!(life.refused(report(1, finish(TaskState::Completed))), stale(Some(2)));
     assert_eq!(life.refused(report(1, ask("?"))), stale(Some(2)));
@@ -461,7 +461,19 @@ fn a_question_ends_nothing_and_an_end_asks_nothing() {
 #[test]
 fn a_record_is_put_together_only_from_events_that_begin_with_its_creation() {
     let mut life = Life::queued();
-    let status = life.tried(Command::StartAttempt).unwrap().events;
+    let status = life.tried(Command::StartAttempt { host: "h".into() }).unwrap().events;
     assert_eq!(TaskRecord::rebuild(life.record.control.clone(), status), None);
     assert_eq!(TaskRecord::rebuild(life.record.control, []), None);
+}
+
+#[test]
+fn an_attempt_that_is_given_back_is_no_loss_and_starts_again() {
+    let mut life = Life::queued().with(Policy { on_worker_loss: OnWorkerLoss::Fail, ..POLICY });
+    for attempt in 1..=3 {
+        life.then(Command::StartAttempt { host: "h".into() });
+        let effects = life.then(Command::Release { attempt, reason: "the host shuts down".to_owned() });
+        assert_eq!(effects, [Effect::Enqueue]);
+        assert_eq!((life.record.control.losses, life.record.control.holder.clone()), (0, None));
+        assert_eq!(life.record.control.phase, Phase::Queued);
+    }
 }

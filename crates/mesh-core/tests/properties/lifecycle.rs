@@ -148,7 +148,7 @@ impl World {
     }
 
     fn carry_out(&mut self, before: &TaskRecord, command: &Command, effects: &[Effect]) {
-        if matches!(command, Command::StartAttempt) {
+        if matches!(command, Command::StartAttempt { .. }) {
             self.in_queue -= 1;
         }
         if matches!(command, Command::Cancel | Command::TimeOut { .. })
@@ -210,7 +210,7 @@ impl World {
             }
             Op::Cancel | Op::Restart => Command::Cancel,
             Op::TimeOut => Command::TimeOut { limit: "1s".into() },
-            Op::Start => Command::StartAttempt,
+            Op::Start => Command::StartAttempt { host: "h".into() },
             Op::Status(n) => report(Who::Last, Report::Status(vec![Part::text("s".repeat(n.into()))])),
             Op::Chunk { who, artifact, text, append } => {
                 let artifact = Artifact {
@@ -238,7 +238,9 @@ fn must_refuse(record: &TaskRecord, command: &Command) -> Option<&'static str> {
         {
             Some("H3: it speaks for an attempt that does not hold the task")
         }
-        Command::StartAttempt if record.control.phase != Phase::Queued => Some("H3: somebody holds the task"),
+        Command::StartAttempt { .. } if record.control.phase != Phase::Queued => {
+            Some("H3: somebody holds the task")
+        }
         Command::Cancel | Command::TimeOut { .. } if record.state().is_terminal() => Some("the end is final"),
         Command::Receive(message)
             if record.state().is_terminal() && !record.control.received.contains(&message.message_id) =>

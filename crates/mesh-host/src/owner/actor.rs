@@ -1,6 +1,7 @@
 //! The actor.
 
 mod failure;
+mod several;
 
 use super::ask::{Ask, Detail, OwnerError, OwnerHandle, Reply};
 use super::rows::{encode, head_of, load};
@@ -10,12 +11,13 @@ use crate::worker::{Attempt, Run};
 use mesh_core::lifecycle::{
     Command, Control, Effect, Phase, Policy, Rejected, Report, TaskRecord, apply, recovery,
 };
-use mesh_core::{Clock, Seq, TaskKey};
+use mesh_core::{Clock, HostId, Seq, TaskKey};
 use mesh_log::{Append, AppendError, EventLog, LogError, NewEvent};
+use several::Said;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Asks that wait for one owner; a worker or client that is faster has to wait.
@@ -29,6 +31,8 @@ const OVERLOAD_PAUSE: Duration = Duration::from_millis(20);
 
 /// What every owner of an agent shares.
 pub(crate) struct Shared {
+    /// Who this host is to the others.
+    pub(crate) host: HostId,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) policy: Policy,
@@ -68,6 +72,8 @@ pub(super) struct Actor {
     heal_at: Option<Instant>,
     /// The log is closed: nothing can be done any more.
     over: bool,
+    /// Where the task is, if other hosts may change it.
+    tail: Option<watch::Receiver<Seq>>,
 }
 
 /// What one batch of asks leads to.
@@ -76,11 +82,15 @@ struct Batch {
     events: Vec<NewEvent>,
     effects: Vec<Effect>,
     replies: Vec<Reply>,
+    /// What it consists of, kept if another host may have been faster.
+    said: Vec<Said>,
     start: Option<(Arc<Run>, Slot)>,
     changed: bool,
     /// Something of an attempt is in it: its words, or that it is lost.
     attempt: bool,
     room: Vec<OwnedSemaphorePermit>,
+    /// Who waits until it is recorded, whatever comes of it.
+    done: Vec<oneshot::Sender<()>>,
 }
 
 /// What an owner does when nobody asks for a while.
@@ -126,6 +136,7 @@ impl Actor {
             broken: None,
             heal_at: None,
             over: false,
+            tail: None,
         };
         actor.count();
         if actor.record.control.phase == Phase::Queued {
@@ -172,7 +183,7 @@ impl Actor {
         let mut inbox = Vec::with_capacity(16);
         match (start, recovery(&self.record)) {
             (Some((run, slot)), Ok(Command::AttemptLost { attempt, .. })) => self.begin(run, slot, attempt),
-            (None, Ok(Command::AttemptLost { attempt, reason })) => {
+            (None, Ok(Command::AttemptLost { attempt, reason })) if !self.is_remote() => {
                 inbox.push(Ask::Lost { attempt, reason });
                 self.step(&mut inbox).await;
             }
@@ -186,10 +197,13 @@ impl Actor {
 
     /// Waits for asks, or for something to do without any. `false`: there is nothing to wait for.
     async fn next(&mut self, asks: &mut mpsc::Receiver<Ask>, inbox: &mut Vec<Ask>) -> bool {
-        let more = asks.recv_many(inbox, MAILBOX);
-        let Some((pause, then)) = self.idle() else { return more.await > 0 };
+        self.follow().await;
+        let idle = self.idle();
+        let known = self.record.seq;
+        let more = several::asks_or_news(asks, inbox, self.tail.as_mut(), known);
+        let Some((pause, then)) = idle else { return more.await };
         match (timeout(pause, more).await, then) {
-            (Ok(got), _) => got > 0,
+            (Ok(got), _) => got,
             (Err(_), Idle::Heal) => {
                 self.heal(inbox);
                 true
@@ -210,6 +224,7 @@ impl Actor {
         match (self.record.control.phase, self.shared.timeout) {
             // Everybody has been told: leave at once, unless more is waiting already.
             (Phase::Ended, _) => Some((Duration::ZERO, Idle::Retire)),
+            _ if self.is_remote() && self.waiters.is_empty() => Some((REST_AFTER, Idle::Retire)),
             (Phase::Waiting(None), _) if self.waiters.is_empty() && self.left() > Some(REST_AFTER) => {
                 Some((REST_AFTER, Idle::Retire))
             }
@@ -226,17 +241,27 @@ impl Actor {
     }
 
     async fn step(&mut self, inbox: &mut Vec<Ask>) {
-        let before = self.record.control.phase;
+        if self.has_to_look(inbox) {
+            self.look(inbox).await;
+        }
+        let (view, mut before) = (self.view(), self.record.control.phase);
         let mut batch = Batch::default();
         let expected = self.record.seq;
         for ask in inbox.drain(..) {
             self.take(ask, &mut batch);
         }
-        let outcome = if batch.changed { self.append(expected, &batch.events).await } else { Ok(()) };
+        let mut outcome = if batch.changed { self.append(expected, &batch.events).await } else { Ok(()) };
+        for _ in 0..several::FASTER_OTHERS {
+            if !matches!(outcome, Err(AppendError::Conflict { .. })) || !self.is_shared() {
+                break;
+            }
+            (before, batch, outcome) = self.again(view, batch).await;
+        }
         match outcome {
             Ok(()) => {
                 self.carry_out(before, batch.effects, batch.start);
-                for reply in batch.replies {
+                let said = batch.said.into_iter().filter_map(|said| said.reply);
+                for reply in said.chain(batch.replies) {
                     reply.answer(&self.record.task, self.record.seq);
                 }
             }
@@ -253,13 +278,20 @@ impl Actor {
                 self.waiters.push(reply);
             }
             Ask::Command { command, reply } => match self.apply(command, batch) {
-                Ok(()) => batch.replies.push(reply),
+                Ok(()) => {
+                    if let Some(said) = batch.said.last_mut() {
+                        said.reply = Some(reply);
+                    } else {
+                        batch.replies.push(reply);
+                    }
+                }
                 Err(rejected) => reply.refuse(rejected.into()),
             },
             Ask::Start { run, slot } => {
                 // The dispatcher took it out of its queue.
                 self.queued = false;
-                match self.apply(Command::StartAttempt, batch) {
+                let host = self.shared.host.clone();
+                match self.apply(Command::StartAttempt { host }, batch) {
                     Ok(()) => batch.start = Some((run, slot)),
                     Err(rejected) => tracing::debug!(task = %self.key.task, %rejected, "not started"),
                 }
@@ -275,6 +307,12 @@ impl Actor {
                 self.take_report(attempt, report, batch);
             }
             Ask::Lost { attempt, reason } => self.take_loss(attempt, reason, batch),
+            Ask::Release { attempt, reason, done } => {
+                self.take_release(attempt, reason, batch);
+                batch.done.extend(done);
+            }
+            Ask::HostLost { host } => self.take_host_loss(host.as_ref(), batch),
+            Ask::Check => {}
         }
     }
 
@@ -314,7 +352,9 @@ impl Actor {
     /// Takes a command into the record and its events into the batch.
     fn apply(&mut self, command: Command, batch: &mut Batch) -> Result<(), Rejected> {
         let now = self.shared.clock.now();
+        let kept = self.is_shared().then(|| command.clone());
         let transition = apply(&self.record, command, &self.shared.policy, now)?;
+        batch.said.extend(kept.map(|command| Said { command, reply: None }));
         batch.changed |= !transition.events.is_empty() || transition.control != self.record.control;
         let task = &self.record.task;
         batch.events.extend(transition.events.iter().map(|event| encode(event, task)));
@@ -363,14 +403,15 @@ impl Actor {
     }
 
     /// Counts the task as what it is now.
-    fn count(&mut self) {
+    pub(super) fn count(&mut self) {
         let phase = self.record.control.phase;
-        if matches!(phase, Phase::Waiting(_) | Phase::Ended) {
+        let remote = self.is_remote();
+        if matches!(phase, Phase::Waiting(_) | Phase::Ended) || remote {
             self.activity = None;
         } else if self.activity.is_none() {
             self.activity = Some(self.shared.dispatcher.activate());
         }
-        if !matches!(phase, Phase::Running(_)) {
+        if !matches!(phase, Phase::Running(_)) || remote {
             self.working = None;
         } else if self.working.is_none() {
             self.working = Some(Working::begin(&self.shared.working));
@@ -387,9 +428,11 @@ impl Actor {
         }
     }
 
-    fn carry_out_one(&mut self, effect: Effect) {
+    pub(super) fn carry_out_one(&mut self, effect: Effect) {
         match effect {
             Effect::Enqueue => self.enqueue(),
+            // The host that has the attempt sees it in the log.
+            Effect::Deliver { .. } | Effect::StopAttempt { .. } if self.is_remote() => {}
             Effect::Deliver { attempt, message } => {
                 let slot = self.shared.dispatcher.take_place();
                 let run = self.run.as_ref();
@@ -410,16 +453,24 @@ impl Actor {
         let begun = run.begin(Attempt::new(&self.record, attempt, owner, slot));
         self.run = Some(run);
         if !begun {
-            self.give_up(attempt, "the worker ended before the task reached it");
+            self.tell_self(Ask::Release {
+                attempt: Some(attempt),
+                reason: "the worker ended before the task reached it".to_owned(),
+                done: None,
+            });
         }
     }
 
     /// Tells itself, later, that an attempt is lost: recorded like any other loss.
     fn give_up(&self, attempt: u32, reason: &str) {
-        let (address, reason) = (self.address.clone(), reason.to_owned());
+        self.tell_self(Ask::Lost { attempt, reason: reason.to_owned() });
+    }
+
+    fn tell_self(&self, ask: Ask) {
+        let address = self.address.clone();
         tokio::spawn(async move {
             if let Some(address) = address.upgrade() {
-                let _ = address.send(Ask::Lost { attempt, reason }).await;
+                let _ = address.send(ask).await;
             }
         });
     }

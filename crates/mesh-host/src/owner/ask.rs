@@ -2,9 +2,9 @@
 
 use crate::dispatch::Slot;
 use crate::worker::Run;
-use mesh_core::Seq;
 use mesh_core::lifecycle::{Command, Rejected, Report};
 use mesh_core::model::Task;
+use mesh_core::{HostId, Seq};
 use mesh_log::LogError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +54,22 @@ pub(crate) enum Ask {
         /// Why, safe to show.
         reason: String,
     },
+    /// An attempt is given back: nothing was lost with it.
+    Release {
+        /// Which; the current one if left out.
+        attempt: Option<u32>,
+        /// Why, safe to show.
+        reason: String,
+        /// Dropped when it is done.
+        done: Option<oneshot::Sender<()>>,
+    },
+    /// The host that held the task's attempt is gone; nothing happens if another one holds it by now.
+    HostLost {
+        /// Which host; none if the record does not say.
+        host: Option<HostId>,
+    },
+    /// Look whether another host has changed the task.
+    Check,
 }
 
 /// Who waits for an answer, and how much of the task it has to hold.

@@ -5,13 +5,13 @@ use super::ask::{Ask, Detail, OwnerError, OwnerHandle, Reply, Snapshot};
 use super::rows::{creation, encode, head_of, load};
 use crate::dispatch::Activity;
 use mesh_core::lifecycle::{Command, NewTask, Phase, apply, create};
-use mesh_core::{TaskId, TaskKey};
+use mesh_core::{HostId, TaskId, TaskKey};
 use mesh_log::{AppendError, LogError, TaskHead};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// How often an ask is made again when its owner retired before it answered.
 const ASK_AGAIN: usize = 8;
@@ -65,14 +65,14 @@ impl Owners {
 
     /// If a worker is free, the task is created and started in one append, otherwise it is queued.
     async fn create_now(&self, new: NewTask, activity: Activity) -> Result<Created, OwnerError> {
-        let Shared { log, clock, policy, dispatcher, .. } = &*self.shared;
+        let Shared { log, clock, policy, dispatcher, host, .. } = &*self.shared;
         let message = new.message.message_id.clone();
         let now = clock.now();
         let (mut record, event, _) = create(&new, now);
         let mut append = creation(&record, &event, message);
         let start = dispatcher.try_start();
         if start.is_some()
-            && let Ok(transition) = apply(&record, Command::StartAttempt, policy, now)
+            && let Ok(transition) = apply(&record, Command::StartAttempt { host: host.clone() }, policy, now)
         {
             append.events.extend(transition.events.iter().map(|event| encode(event, &record.task)));
             record.commit(transition);
@@ -149,6 +149,59 @@ impl Owners {
         let actor = Actor::new(Arc::clone(&self.shared), record, &owner, None);
         self.keep(entry, actor.live(asks, None));
         Ok(())
+    }
+
+    /// Makes sure that a queued task has an owner here, who takes a place in this host's queue.
+    pub(crate) fn wake(&self, key: &TaskKey) {
+        self.find_or_wake(key);
+    }
+
+    /// Wakes a task's owner if its time is up: the host that would have done so may be gone.
+    pub(crate) fn wake_if_late(&self, head: &TaskHead) {
+        if self.shared.time_left(&head.control) == Some(Duration::ZERO) {
+            self.find_or_wake(&head.key);
+        }
+    }
+
+    /// Goes on with a task whose host is lost, unless somebody else does.
+    pub(crate) async fn take_over(&self, key: &TaskKey, host: Option<HostId>) {
+        self.tell(key, || Ask::HostLost { host: host.clone() }).await;
+    }
+
+    /// Has every owner look at its task again.
+    pub(crate) async fn check_all(&self) {
+        for owner in self.all() {
+            let _ = owner.send(Ask::Check).await;
+        }
+    }
+
+    /// Gives every attempt back, so that another host, or the next start, goes on with its task. All are on disk when this
+    /// returns, as far as the log works.
+    pub(crate) async fn release_all(&self, reason: &str) {
+        let mut waiting = Vec::new();
+        for owner in self.all() {
+            let (done, told) = oneshot::channel();
+            let ask = Ask::Release { attempt: None, reason: reason.to_owned(), done: Some(done) };
+            if owner.send(ask).await.is_ok() {
+                waiting.push(told);
+            }
+        }
+        for told in waiting {
+            let _ = told.await;
+        }
+    }
+
+    fn all(&self) -> Vec<OwnerHandle> {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Says something to a task's owner that nobody waits for.
+    async fn tell(&self, key: &TaskKey, make: impl Fn() -> Ask) {
+        for _ in 0..ASK_AGAIN {
+            if self.find_or_wake(key).send(make()).await.is_ok() {
+                return;
+            }
+        }
     }
 
     /// How many tasks have an owner now.

@@ -44,6 +44,34 @@ pub(super) async fn load(
     Ok(Some(record))
 }
 
+/// The events after `after`, up to and with `last`.
+///
+/// # Errors
+/// The store fails, or holds something that no host wrote.
+pub(super) async fn events(
+    log: &dyn EventLog,
+    key: &TaskKey,
+    after: Seq,
+    last: Seq,
+) -> Result<Vec<TaskEvent>, LogError> {
+    let mut events = Vec::new();
+    let mut seq = after;
+    while seq < last {
+        let batch = log.read(key, seq, ReadLimit::default()).await?;
+        let Some(end) = batch.last() else {
+            return Err(LogError::Failed(format!("event {} of task {key} is missing", seq + 1)));
+        };
+        seq = end.seq;
+        for stored in batch.into_iter().take_while(|stored| stored.seq <= last) {
+            let event = TaskEvent::decode(&stored.public, stored.private.as_deref()).map_err(|error| {
+                LogError::Failed(format!("event {} of task {key} cannot be read: {error}", stored.seq))
+            })?;
+            events.push(event);
+        }
+    }
+    Ok(events)
+}
+
 /// An event as the log keeps it.
 pub(super) fn encode(event: &TaskEvent, task: &Task) -> NewEvent {
     NewEvent {

@@ -9,7 +9,8 @@ use mesh_core::model::{Message, Part, Role, TaskState};
 use mesh_core::{AgentName, ContextId, MessageId, Principal, PrincipalId, Seq, TaskId, TaskKey};
 use mesh_core::{Clock, Tenant, Timestamp, TraceContext};
 use mesh_log::{
-    Append, AppendError, EventLog, ListQuery, LogError, MemoryLog, Page, ReadLimit, StoredEvent, TaskHead,
+    Append, AppendError, EventLog, ListQuery, LogError, MemoryLog, Page, Pressure, ReadLimit, Records,
+    StoredEvent, TaskHead,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -95,6 +96,26 @@ impl EventLog for Flaky {
         self.log.tail(key).await
     }
 
+    async fn queue(&self, agent: &AgentName, limit: usize) -> Result<Vec<TaskHead>, LogError> {
+        self.log.queue(agent, limit).await
+    }
+
+    async fn pressure(&self, agent: &AgentName) -> Result<Pressure, LogError> {
+        self.log.pressure(agent).await
+    }
+
+    fn arrivals(&self) -> watch::Receiver<u64> {
+        self.log.arrivals()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.log.is_shared()
+    }
+
+    fn records(&self) -> &dyn Records {
+        self.log.records()
+    }
+
     async fn close(&self) {
         self.log.close().await;
     }
@@ -135,6 +156,7 @@ impl Bench {
         let dispatcher = Arc::new(Dispatcher::new(concurrency, queue, ready, metrics.clone()));
         let clock = Arc::new(Hands::default());
         let owners = Owners::new(OwnersParts {
+            host: "here".into(),
             log: Arc::clone(&log) as Arc<dyn EventLog>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             policy: Policy { on_worker_loss: OnWorkerLoss::Retry(3), max_events: 1000, max_bytes: 1 << 20 },

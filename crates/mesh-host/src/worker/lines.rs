@@ -2,6 +2,7 @@
 
 use super::protocol::{FromWorker, ReplyError, ToWorker};
 use super::run::{Run, Speaker};
+use super::tokens::Tokens;
 use crate::calls::{CallError, CallErrorCode, Calls};
 use crate::owner::{Ask, OwnerHandle};
 use bytes::Bytes;
@@ -28,6 +29,7 @@ pub(super) struct Lines {
     pub(super) calls: Arc<dyn Calls>,
     pub(super) open_calls: Arc<Semaphore>,
     pub(super) max_event: usize,
+    pub(super) tokens: Arc<Tokens>,
     /// The number of the last ping that was answered.
     pub(super) pong: AtomicU64,
     /// A line is being carried out.
@@ -48,9 +50,20 @@ struct Envelope<'a> {
 }
 
 impl Lines {
-    pub(super) fn new(agent: String, run: Arc<Run>, calls: Arc<dyn Calls>, max_event: usize) -> Self {
+    pub(super) fn new(
+        agent: String,
+        run: Arc<Run>,
+        calls: Arc<dyn Calls>,
+        max_event: usize,
+        join_tokens: Duration,
+    ) -> Self {
         let (open_calls, pong) = (Arc::new(Semaphore::new(OPEN_CALLS)), AtomicU64::new(0));
-        Self { agent, run, calls, open_calls, max_event, pong, busy: AtomicBool::new(false) }
+        let of = Arc::clone(&run);
+        let speaks = move |task: &TaskId, attempt| {
+            matches!(of.speaker(task.as_str(), attempt), Speaker::Current { .. })
+        };
+        let tokens = Tokens::new(join_tokens, speaks);
+        Self { agent, run, calls, open_calls, max_event, tokens, pong, busy: AtomicBool::new(false) }
     }
 
     /// Carries out one line. `Err`: the line breaks the protocol, and the process has to go.
@@ -61,7 +74,12 @@ impl Lines {
         };
         match &*parsed.kind_of_line {
             "event" => self.event(parsed, line.len()).await,
-            "call" => self.call(parsed),
+            "call" => {
+                if let (Some(task), Some(attempt)) = (parsed.task.as_deref(), parsed.attempt) {
+                    self.tokens.before(&TaskId::new(task), attempt, false).await;
+                }
+                self.call(parsed)
+            }
             "pong" => {
                 self.pong.fetch_max(parsed.id.unwrap_or(0), Ordering::Relaxed);
                 Ok(())
@@ -102,6 +120,7 @@ impl Lines {
         tracing::warn!(agent = self.agent, task = %task, attempt, why, "the attempt is failed");
         let parts = vec![Part::text(format!("the agent's worker broke its protocol: {why}"))];
         let report = Report::Finish { state: TaskState::Failed, parts };
+        self.tokens.before(task, attempt, true).await;
         let _ = owner.send(Ask::Report { attempt, report, room: None }).await;
         self.run.stop(task, attempt);
     }
@@ -124,7 +143,15 @@ impl Lines {
             match report {
                 Ok(report) => {
                     let room = self.run.room(size).await;
-                    let _ = owner.send(Ask::Report { attempt, report, room }).await;
+                    match report {
+                        Report::Artifact { artifact, .. } if line.kind.as_deref() == Some("token") => {
+                            self.tokens.token(owner, &task, attempt, artifact, room).await;
+                        }
+                        report => {
+                            self.tokens.before(&task, attempt, terminal).await;
+                            let _ = owner.send(Ask::Report { attempt, report, room }).await;
+                        }
+                    }
                 }
                 Err(why) => self.fail(&owner, &task, attempt, &why).await,
             }

@@ -11,6 +11,7 @@ mod process;
 pub(crate) mod protocol;
 mod run;
 mod supervisor;
+mod tokens;
 
 pub(crate) use run::{Attempt, CallScope, Run};
 pub(crate) use supervisor::Supervisor;

@@ -95,6 +95,8 @@ pub(crate) struct Run {
     room: Arc<Semaphore>,
     /// Canceled when the process does not do what it is told, and has to be replaced.
     pub(super) replace: CancellationToken,
+    /// Canceled when nothing may be at work in it any more.
+    pub(super) fenced: CancellationToken,
 }
 
 #[derive(Default)]
@@ -111,7 +113,8 @@ impl Run {
     pub(crate) fn new(outbox: mpsc::Sender<Bytes>, max_parked: usize, grace: Duration) -> Arc<Self> {
         let (table, replace) = (Mutex::default(), CancellationToken::new());
         let room = Arc::new(Semaphore::new(UNRECORDED));
-        Arc::new(Self { outbox, table, max_parked, grace, room, replace })
+        let fenced = CancellationToken::new();
+        Arc::new(Self { outbox, table, max_parked, grace, room, replace, fenced })
     }
 
     fn table(&self) -> std::sync::MutexGuard<'_, Table> {
@@ -274,6 +277,12 @@ impl Run {
                 let _ = attempt.owner.send(ask).await;
             }
         }
+    }
+
+    /// Kills the process at once: its host may not be the one any more that its attempts belong to.
+    pub(crate) fn fence(&self) {
+        self.retire();
+        self.fenced.cancel();
     }
 
     /// No new attempts from now on.

@@ -4,6 +4,7 @@ use super::lines::Lines;
 use super::process::{self, Process, read_line};
 use super::protocol::{DeclaredCard, FromWorker, LineLimits, ModelEntry, ToWorker, VERSION};
 use super::run::{OUTBOX, Run};
+use super::tokens::Tokens;
 use crate::calls::Calls;
 use crate::metrics::AgentMetrics;
 use crate::settings::HostSettings;
@@ -199,7 +200,9 @@ impl Supervisor {
             Arc::clone(&run),
             Arc::clone(&self.calls),
             max_event,
+            self.settings.agent.tasks.join_tokens,
         ));
+        let tokens = Arc::clone(&lines.tokens);
         let watched = Watched { supervisor: Arc::clone(self), run: Arc::clone(&run), lines };
         let mut talk = Box::pin(Watched::listen(watched.lines.clone(), reader, self.line_limit()));
         let why = tokio::select! {
@@ -214,9 +217,10 @@ impl Supervisor {
                 why
             }
             why = watched.health() => why,
+            () = run.fenced.cancelled() => "the host could not renew its lease".to_owned(),
             () = run.replace.cancelled() => {
                 run.retire();
-                self.retire_in_background(process, run, talk);
+                self.retire_in_background(process, run, talk, tokens);
                 return "it did not stop a canceled task in time".to_owned();
             }
             () = self.stop.cancelled() => "the host stops".to_owned(),
@@ -226,6 +230,7 @@ impl Supervisor {
         process.kill().await;
         // A host that stops leaves its attempts to the next start, which finds them in the log.
         if !self.stop.is_cancelled() {
+            tokens.end().await;
             run.close(&why).await;
         }
         why
@@ -238,6 +243,7 @@ impl Supervisor {
         process: Process,
         run: Arc<Run>,
         talk: std::pin::Pin<Box<impl Future<Output = Option<String>> + Send + 'static>>,
+        tokens: Arc<Tokens>,
     ) {
         let stop = self.stop.clone();
         self.tracker.spawn(async move {
@@ -254,6 +260,7 @@ impl Supervisor {
             }
             process.kill().await;
             if !stop.is_cancelled() {
+                tokens.end().await;
                 run.close("its process had to be replaced").await;
             }
         });

@@ -7,6 +7,7 @@ mod card;
 mod faults;
 mod gateway;
 mod restart;
+mod several;
 mod streams;
 mod support;
 mod tasks;

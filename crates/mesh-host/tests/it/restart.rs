@@ -49,7 +49,7 @@ fn shutdown_records_nothing_as_lost_that_the_next_start_goes_on_with() {
         let id = bench.begin("hang").await;
         bench.events(&id).await.until("hanging").await;
         bench.host.shutdown(Duration::ZERO).await;
-        assert_eq!(state(&bench.get(&id).await), "TASK_STATE_WORKING");
+        assert_eq!(state(&bench.get(&id).await), "TASK_STATE_SUBMITTED");
         let seen = bench.events(&id).await.rest_after(0).await;
         assert!(!serde_json::to_string(&seen).unwrap().contains("attemptLost"));
         log.close().await;

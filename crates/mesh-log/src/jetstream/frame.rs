@@ -182,6 +182,7 @@ mod tests {
             agent: "sales".into(),
             owner: Principal::local(),
             phase: Phase::Queued,
+            holder: None,
             attempts: 1,
             losses: 0,
             answers: Vec::new(),

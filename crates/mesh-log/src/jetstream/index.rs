@@ -1,7 +1,7 @@
 //! The heads of all tasks, in memory: what listings and restarts are answered from.
 
 use super::frame::{Frame, read_head};
-use crate::contract::{ListQuery, LogError, Page, PageCursor, TaskHead};
+use crate::contract::{ListQuery, LogError, Page, PageCursor, Pressure, TaskHead};
 use mesh_core::model::TaskState;
 use mesh_core::{AgentName, ContextId, PrincipalId, Seq, TaskId, TaskKey, Tenant, Timestamp};
 use std::collections::{BTreeSet, HashMap};
@@ -46,6 +46,41 @@ pub(super) struct Index {
     tasks: HashMap<TaskKey, Entry>,
     by_status: HashMap<Tenant, BTreeSet<(Timestamp, TaskId)>>,
     unfinished: BTreeSet<(AgentName, TaskId, Tenant)>,
+    queues: HashMap<AgentName, Queue>,
+}
+
+/// What an agent has to do.
+#[derive(Debug, Default)]
+struct Queue {
+    queued: BTreeSet<(Timestamp, TaskId, Tenant)>,
+    working: u64,
+    waiting: u64,
+}
+
+impl Queue {
+    fn count(&mut self, state: TaskState) -> Option<&mut u64> {
+        match state {
+            TaskState::Working => Some(&mut self.working),
+            state if state.is_interrupted() => Some(&mut self.waiting),
+            _ => None,
+        }
+    }
+
+    fn leave(&mut self, state: TaskState, since: Timestamp, key: &TaskKey) {
+        if state == TaskState::Submitted {
+            self.queued.remove(&(since, key.task.clone(), key.tenant.clone()));
+        } else if let Some(count) = self.count(state) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    fn join(&mut self, state: TaskState, since: Timestamp, key: &TaskKey) {
+        if state == TaskState::Submitted {
+            self.queued.insert((since, key.task.clone(), key.tenant.clone()));
+        } else if let Some(count) = self.count(state) {
+            *count += 1;
+        }
+    }
 }
 
 impl Index {
@@ -82,6 +117,15 @@ impl Index {
             if !known.state.is_terminal() && head.state.is_terminal() {
                 self.unfinished.remove(&(known.agent.clone(), task.clone(), tenant.clone()));
             }
+            if let Some(queue) = self.queues.get_mut(&known.agent) {
+                queue.leave(known.state, known.status_at, &key);
+            }
+        }
+        if !self.queues.contains_key(&head.control.agent) {
+            self.queues.insert(head.control.agent.clone(), Queue::default());
+        }
+        if let Some(queue) = self.queues.get_mut(&head.control.agent) {
+            queue.join(head.state, head.status_at, &key);
         }
         self.by_status.entry(tenant.clone()).or_default().insert((head.status_at, task.clone()));
         if !head.state.is_terminal() {
@@ -141,6 +185,24 @@ impl Index {
             .filter_map(|(_, task, tenant)| self.tasks.get(&TaskKey::new(tenant.clone(), task.clone())))
             .map(Entry::head)
             .collect()
+    }
+
+    pub(super) fn queue(&self, agent: &AgentName, limit: usize) -> Result<Vec<TaskHead>, LogError> {
+        let queued = self.queues.get(agent).into_iter().flat_map(|queue| &queue.queued).take(limit);
+        queued
+            .filter_map(|(_, task, tenant)| self.tasks.get(&TaskKey::new(tenant.clone(), task.clone())))
+            .map(Entry::head)
+            .collect()
+    }
+
+    pub(super) fn pressure(&self, agent: &AgentName) -> Pressure {
+        let Some(queue) = self.queues.get(agent) else { return Pressure::default() };
+        Pressure {
+            queued: queue.queued.len() as u64,
+            oldest_queued: queue.queued.first().map(|(since, ..)| *since),
+            working: queue.working,
+            waiting: queue.waiting,
+        }
     }
 }
 

@@ -23,12 +23,15 @@ mod link;
 mod names;
 mod options;
 mod publish;
+mod records;
 
 pub use options::JetStreamOptions;
 
 use crate::contract::{
-    Append, AppendError, EventLog, ListQuery, LogError, NewEvent, Page, ReadLimit, StoredEvent, TaskHead,
+    Append, AppendError, EventLog, ListQuery, LogError, NewEvent, Page, Pressure, ReadLimit, StoredEvent,
+    TaskHead,
 };
+use crate::records::Records;
 use crate::rings::Rings;
 use crate::tails::Tails;
 use async_trait::async_trait;
@@ -36,7 +39,9 @@ use frame::Frame;
 use hashlink::LruCache;
 use index::{Index, Noted};
 use link::Link;
+use mesh_core::model::TaskState;
 use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
+use records::Bucket;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -59,15 +64,18 @@ pub struct JetStreamLog {
     in_flight: usize,
     in_flight_bytes: usize,
     follower: JoinHandle<()>,
+    records: Bucket,
 }
 
 /// What the callers and the consumer share.
 struct Shared {
-    link: Link,
+    link: Arc<Link>,
     index: RwLock<Index>,
     recent: Mutex<Recent>,
     /// Up to which message of the stream the consumer has brought everything.
     position: watch::Sender<u64>,
+    /// Counts the messages that left a task queued.
+    arrivals: watch::Sender<u64>,
     /// Tells the consumer to begin anew.
     impatient: Notify,
     /// One permit per append under way.
@@ -101,6 +109,7 @@ impl Shared {
     /// Takes in a recorded message; one that is known already changes nothing.
     fn absorb(&self, head: TaskHead, origin: &str, frame: &Frame, message: u64) {
         let key = head.key.clone();
+        let queued = head.state == TaskState::Submitted;
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let noted = index.note(head, origin, frame, message);
         drop(index);
@@ -113,6 +122,10 @@ impl Shared {
         recent.rings.offer(&key, &events);
         // Also if it is known: who knows it may not have come to the tails yet, and the writer's append is over.
         recent.tails.raise(&key, frame.last());
+        drop(recent);
+        if queued && noted == Noted::New {
+            self.arrivals.send_modify(|count| *count += 1);
+        }
     }
 
     /// What a task was created by, if there is such a task, whoever created it.
@@ -203,7 +216,8 @@ impl JetStreamLog {
     /// # Errors
     /// [`LogError::Refused`] if there is no server, or it is too old, or the stream is not ours.
     pub async fn open(options: JetStreamOptions) -> Result<Self, LogError> {
-        let link = Link::open(&options).await?;
+        let link = Arc::new(Link::open(&options).await?);
+        let records = Bucket::open(Arc::clone(&link), &options).await?;
         let shared = Arc::new(Shared {
             link,
             index: RwLock::default(),
@@ -213,6 +227,7 @@ impl JetStreamLog {
                 positions: LruCache::new(options.positions.max(1)),
             }),
             position: watch::channel(0).0,
+            arrivals: watch::channel(0).0,
             impatient: Notify::new(),
             appends: Semaphore::new(options.in_flight.max(1)),
             appending_bytes: AtomicUsize::new(0),
@@ -225,6 +240,7 @@ impl JetStreamLog {
             in_flight: options.in_flight.max(1),
             in_flight_bytes: options.in_flight_bytes,
             follower,
+            records,
         };
         follow::catch_up(&log.shared, options.open_timeout).await?;
         Ok(log)
@@ -317,6 +333,30 @@ impl EventLog for JetStreamLog {
         Ok(receiver)
     }
 
+    async fn queue(&self, agent: &AgentName, limit: usize) -> Result<Vec<TaskHead>, LogError> {
+        let shared = self.open_log()?;
+        follow::catch_up(shared, shared.link.timeout).await?;
+        shared.index().queue(agent, limit)
+    }
+
+    async fn pressure(&self, agent: &AgentName) -> Result<Pressure, LogError> {
+        let shared = self.open_log()?;
+        follow::catch_up(shared, shared.link.timeout).await?;
+        Ok(shared.index().pressure(agent))
+    }
+
+    fn arrivals(&self) -> watch::Receiver<u64> {
+        self.shared.arrivals.subscribe()
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn records(&self) -> &dyn Records {
+        &self.records
+    }
+
     async fn close(&self) {
         let shared = &self.shared;
         shared.closed.store(true, Ordering::Release);
@@ -326,6 +366,7 @@ impl EventLog for JetStreamLog {
             shared.appends.close();
         }
         self.follower.abort();
+        self.records.close();
         shared.recent().tails.clear();
     }
 }

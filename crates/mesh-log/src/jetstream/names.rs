@@ -72,6 +72,15 @@ pub(super) fn origin_in(subject: &str) -> Option<&str> {
 /// A text as one token of a subject. No two texts have the same token: what is not plain is written as `=XX`, and the
 /// hash of what is too long begins with `=h`.
 fn token(text: &str) -> String {
+    let token = whole_token(text);
+    if token.len() > LONGEST_TOKEN { format!("=h{}", hex(&Sha256::digest(text))) } else { token }
+}
+
+/// The same, however long it gets: for texts that have to be read again.
+pub(super) fn whole_token(text: &str) -> String {
+    if text.is_empty() {
+        return "=".to_owned();
+    }
     let mut token = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
@@ -80,11 +89,21 @@ fn token(text: &str) -> String {
             let _ = write!(token, "={byte:02X}");
         }
     }
-    match token.len() {
-        0 => "=".to_owned(),
-        length if length > LONGEST_TOKEN => format!("=h{}", hex(&Sha256::digest(text))),
-        _ => token,
+    token
+}
+
+/// The text of a whole token, if it is one.
+pub(super) fn text_of(token: &str) -> Option<String> {
+    if token == "=" {
+        return Some(String::new());
     }
+    let mut pieces = token.split('=');
+    let mut bytes = pieces.next()?.as_bytes().to_vec();
+    for piece in pieces {
+        bytes.push(u8::from_str_radix(piece.get(..2)?, 16).ok()?);
+        bytes.extend_from_slice(piece.get(2..)?.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -119,6 +138,7 @@ mod tests {
         #[test]
         fn two_texts_have_two_tokens(one in ".{0,9}", other in ".{0,9}") {
             prop_assert_eq!(one == other, token(&one) == token(&other));
+            prop_assert_eq!(text_of(&whole_token(&one)), Some(one.clone()));
             prop_assert!(!token(&one).contains(['.', '*', '>', ' ']));
         }
     }

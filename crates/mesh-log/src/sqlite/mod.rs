@@ -13,17 +13,20 @@
 
 mod apply;
 mod error;
+mod migrate;
 mod open;
 mod options;
 mod query;
 mod readers;
+mod records;
 mod writer;
 
 pub use options::{Durability, SqliteOptions};
 
 use crate::contract::{
-    Append, AppendError, EventLog, ListQuery, LogError, Page, ReadLimit, StoredEvent, TaskHead,
+    Append, AppendError, EventLog, ListQuery, LogError, Page, Pressure, ReadLimit, StoredEvent, TaskHead,
 };
+use crate::records::{Records, Space};
 use crate::rings::Rings;
 use crate::tails::Tails;
 use apply::Step;
@@ -32,6 +35,7 @@ use error::translate;
 use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
 use open::Opened;
 use readers::Readers;
+use records::SqliteRecords;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -39,7 +43,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot, watch};
-use writer::{Job, Writer};
+use writer::{Job, Work, Writer};
 
 /// What an append costs in the queue beside its events and its control record; rounded up.
 const APPEND_OVERHEAD: usize = 1024;
@@ -57,18 +61,22 @@ const APPEND_OVERHEAD: usize = 1024;
 /// Dropping the log without [`close`](EventLog::close) also writes what was accepted, and blocks until that is done.
 pub struct SqliteLog {
     path: PathBuf,
-    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    queue: Arc<Mutex<Option<mpsc::Sender<Work>>>>,
     queue_bytes: usize,
     shared: Arc<Shared>,
     readers: Arc<Readers>,
     /// Ends when the writer has.
     ended: watch::Receiver<()>,
     writer: Option<JoinHandle<()>>,
+    records: SqliteRecords,
 }
 
 /// What the callers and the writer share.
 struct Shared {
     recent: Mutex<Recent>,
+    arrivals: watch::Sender<u64>,
+    /// Counts the changes of each space's records.
+    changes: [watch::Sender<u64>; Space::ALL.len()],
     queued_bytes: AtomicUsize,
     appends: AtomicU64,
     commits: AtomicU64,
@@ -120,6 +128,8 @@ impl SqliteLog {
         let recent = Recent { rings: Rings::new(options.tail_cache), tails: Tails::default(), closed: false };
         let shared = Arc::new(Shared {
             recent: Mutex::new(recent),
+            arrivals: watch::channel(0).0,
+            changes: std::array::from_fn(|_| watch::channel(0).0),
             queued_bytes: AtomicUsize::new(0),
             appends: AtomicU64::new(0),
             commits: AtomicU64::new(0),
@@ -139,8 +149,14 @@ impl SqliteLog {
             .spawn(thread)
             .map_err(|error| LogError::Failed(format!("no thread for the writer: {error}")))?;
         let readers = Arc::new(Readers::new(path.clone(), readers));
-        let queue = Mutex::new(Some(queue));
-        Ok(Self { path, queue, queue_bytes, shared, readers, ended, writer: Some(writer) })
+        let queue = Arc::new(Mutex::new(Some(queue)));
+        let records = SqliteRecords {
+            path: path.clone(),
+            queue: Arc::clone(&queue),
+            shared: Arc::clone(&shared),
+            readers: Arc::clone(&readers),
+        };
+        Ok(Self { path, queue, queue_bytes, shared, readers, ended, writer: Some(writer), records })
     }
 
     /// What it holds and has done so far.
@@ -171,7 +187,7 @@ impl SqliteLog {
             return Err(LogError::Overloaded);
         }
         let (answer, outcome) = oneshot::channel();
-        queue.try_send(Job { step, bytes, answer }).map_err(|refused| {
+        queue.try_send(Work::Append(Job { step, bytes, answer })).map_err(|refused| {
             queued.fetch_sub(bytes, Ordering::Relaxed);
             match refused {
                 mpsc::error::TrySendError::Full(_) => LogError::Overloaded,
@@ -200,7 +216,7 @@ impl SqliteLog {
 fn run_writer(
     connection: &rusqlite::Connection,
     path: PathBuf,
-    jobs: mpsc::Receiver<Job>,
+    jobs: mpsc::Receiver<Work>,
     shared: Arc<Shared>,
     options: &SqliteOptions,
 ) {
@@ -279,6 +295,28 @@ impl EventLog for SqliteLog {
         self.recent()?.tails.raise(key, seq);
         receiver.mark_unchanged();
         Ok(receiver)
+    }
+
+    async fn queue(&self, agent: &AgentName, limit: usize) -> Result<Vec<TaskHead>, LogError> {
+        let agent = agent.clone();
+        self.readers.run(move |connection| query::queue(connection, &agent, limit)).await
+    }
+
+    async fn pressure(&self, agent: &AgentName) -> Result<Pressure, LogError> {
+        let agent = agent.clone();
+        self.readers.run(move |connection| query::pressure(connection, &agent)).await
+    }
+
+    fn arrivals(&self) -> watch::Receiver<u64> {
+        self.shared.arrivals.subscribe()
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn records(&self) -> &dyn Records {
+        &self.records
     }
 
     async fn close(&self) {

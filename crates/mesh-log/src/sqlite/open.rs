@@ -1,6 +1,7 @@
 //! Opening a store: nobody else has it, it is ours, and it is sound.
 
 use super::error::{RESTORE, refused, translate};
+use super::migrate::{FORMAT, migrate};
 use super::options::{Durability, SqliteOptions};
 use crate::contract::LogError;
 use rusqlite::{Connection, OpenFlags};
@@ -11,8 +12,6 @@ use std::time::Duration;
 
 /// `AMLG`: an Agent Mesh log, in the header of the file.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"AMLG");
-/// The version of [`SCHEMA`], in the header of the file.
-const FORMAT: i32 = 1;
 /// Larger pages make fewer of them for a task's events; smaller ones make less to write for a head.
 const PAGE_SIZE: u32 = 4096;
 /// Files up to this size are checked whole when they are opened (about half a second at most).
@@ -81,11 +80,12 @@ pub(super) fn open(path: &Path, options: &SqliteOptions) -> Result<Opened, LogEr
     create_file(path, directory).map_err(failed)?;
     let say = |error: rusqlite::Error| translate(path, &error);
     let writer = connect(path).map_err(say)?;
-    let new = identify(&writer, path)?;
+    let version = identify(&writer, path)?;
     configure_writer(&writer, options).map_err(say)?;
-    if new {
+    if version == 0 {
         create_schema(&writer).map_err(say)?;
     }
+    migrate(&writer, path, version.max(1))?;
     check_health(&writer, path)?;
     let readers =
         (0..options.readers.max(1)).map(|_| connect_reader(path)).collect::<Result<_, _>>().map_err(say)?;
@@ -106,16 +106,16 @@ fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Whether the file is new; or why it is not for us.
-fn identify(connection: &Connection, path: &Path) -> Result<bool, LogError> {
+/// The version of the file's format, 0 for a new one; or why it is not for us.
+fn identify(connection: &Connection, path: &Path) -> Result<i32, LogError> {
     let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let read = || -> rusqlite::Result<(i32, i32, i64)> {
         let objects = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
         Ok((number("application_id")?, number("user_version")?, objects))
     };
     match read().map_err(|error| translate(path, &error))? {
-        (0, 0, 0) => Ok(true),
-        (APPLICATION_ID, FORMAT, _) => Ok(false),
+        (0, 0, 0) => Ok(0),
+        (APPLICATION_ID, version @ 1..=FORMAT, _) => Ok(version),
         (APPLICATION_ID, newer, _) if newer > FORMAT => Err(refused(
             path,
             &format!(
@@ -160,10 +160,10 @@ fn configure_writer(connection: &Connection, options: &SqliteOptions) -> rusqlit
     Ok(())
 }
 
-/// The schema and its identity, together or not at all.
+/// The first version's schema and its identity, together or not at all; the later versions' follow in `migrate`.
 fn create_schema(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; {SCHEMA} COMMIT;"
+        "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1; {SCHEMA} COMMIT;"
     ))
 }
 

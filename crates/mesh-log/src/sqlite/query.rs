@@ -1,7 +1,7 @@
 //! What is asked of a read connection.
 
 use super::error::bad_row;
-use crate::contract::{ListQuery, Page, PageCursor, ReadLimit, StoredEvent, TaskHead};
+use crate::contract::{ListQuery, Page, PageCursor, Pressure, ReadLimit, StoredEvent, TaskHead};
 use bytes::Bytes;
 use mesh_core::model::TaskState;
 use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant, Timestamp};
@@ -99,6 +99,40 @@ pub(super) fn unfinished(
         ))?
         .query_map(params![agent.as_str(), task, tenant, limit], head_of)?
         .collect()
+}
+
+/// The heads of an agent's queued tasks, those that have waited longest first.
+pub(super) fn queue(connection: &Connection, agent: &AgentName, limit: usize) -> Result<Vec<TaskHead>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(&format!(
+            "SELECT {HEAD} FROM heads INDEXED BY heads_unfinished
+             WHERE agent = ?1 AND state < 4 AND state = 0 ORDER BY status_at, task LIMIT ?2"
+        ))?
+        .query_map(params![agent.as_str(), limit], head_of)?
+        .collect()
+}
+
+/// How many unfinished tasks an agent has in which state.
+pub(super) fn pressure(connection: &Connection, agent: &AgentName) -> Result<Pressure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT state, count(*), min(status_at) FROM heads INDEXED BY heads_unfinished
+         WHERE agent = ?1 AND state < 4 GROUP BY state",
+    )?;
+    let mut rows = statement.query([agent.as_str()])?;
+    let mut pressure = Pressure::default();
+    while let Some(row) = rows.next()? {
+        let count = row.get::<_, i64>(1)?.unsigned_abs();
+        match row.get(0)? {
+            0_i64 => {
+                pressure.queued = count;
+                pressure.oldest_queued = Some(Timestamp(row.get(2)?));
+            }
+            1 => pressure.working = count,
+            _ => pressure.waiting += count,
+        }
+    }
+    Ok(pressure)
 }
 
 /// One page of heads, and how many there are, at one moment.

@@ -6,6 +6,7 @@ use super::error::translate;
 use super::options::SqliteOptions;
 use crate::contract::{AppendError, LogError, NewEvent, StoredEvent};
 use mesh_core::Seq;
+use mesh_core::model::TaskState;
 use rusqlite::{CachedStatement, Connection};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,6 +32,21 @@ pub(super) struct Job {
     pub(super) answer: oneshot::Sender<Outcome>,
 }
 
+/// Something else that has to be written: does its own transaction, and answers by itself.
+pub(super) type Alone = Box<dyn FnOnce(Result<&Connection, LogError>) + Send>;
+
+/// What the writer is asked for.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all of it is appends, and a box would cost each an allocation"
+)]
+pub(super) enum Work {
+    /// An append.
+    Append(Job),
+    /// Anything else.
+    Alone(Alone),
+}
+
 /// What an append is answered with.
 type Outcome = Result<Seq, AppendError>;
 
@@ -38,7 +54,9 @@ type Outcome = Result<Seq, AppendError>;
 pub(super) struct Writer<'c> {
     connection: &'c Connection,
     statements: Statements<'c>,
-    jobs: mpsc::Receiver<Job>,
+    jobs: mpsc::Receiver<Work>,
+    /// What was found behind the appends of a batch.
+    behind: Option<Alone>,
     shared: Arc<Shared>,
     path: PathBuf,
     known: Known,
@@ -54,7 +72,7 @@ impl<'c> Writer<'c> {
     pub(super) fn new(
         connection: &'c Connection,
         path: PathBuf,
-        jobs: mpsc::Receiver<Job>,
+        jobs: mpsc::Receiver<Work>,
         shared: Arc<Shared>,
         options: &SqliteOptions,
     ) -> rusqlite::Result<Self> {
@@ -62,6 +80,7 @@ impl<'c> Writer<'c> {
             connection,
             statements: Statements::prepare(connection)?,
             jobs,
+            behind: None,
             shared,
             path,
             known: Known::new(options.known_tasks),
@@ -74,13 +93,23 @@ impl<'c> Writer<'c> {
 
     /// Writes until the queue is closed and empty.
     pub(super) fn run(mut self) {
-        while let Some(job) = self.jobs.blocking_recv() {
-            if let Some(reason) = self.damaged.clone() {
-                let path = self.path.display().to_string();
-                self.answer(job, Err(LogError::Refused { path, reason }.into()));
-                continue;
+        while let Some(work) = self.next() {
+            let refusal = self
+                .damaged
+                .clone()
+                .map(|reason| LogError::Refused { path: self.path.display().to_string(), reason });
+            match (work, refusal) {
+                (Work::Append(job), None) => self.write(job, self.batch),
+                (Work::Alone(alone), None) => alone(Ok(self.connection)),
+                (Work::Append(job), Some(why)) => {
+                    self.answer(job, Err(why.into()));
+                    continue;
+                }
+                (Work::Alone(alone), Some(why)) => {
+                    alone(Err(why));
+                    continue;
+                }
             }
-            self.write(job, self.batch);
             let copied = self.checkpoint();
             // Nothing is lost: the pages stay in the write-ahead log, and the next batch tries again. Said once.
             if let Err(error) = &copied
@@ -90,6 +119,10 @@ impl<'c> Writer<'c> {
             }
             self.checkpoint_fails = copied.is_err();
         }
+    }
+
+    fn next(&mut self) -> Option<Work> {
+        self.behind.take().map(Work::Alone).or_else(|| self.jobs.blocking_recv())
     }
 
     /// Writes `first` and whatever is queued behind it, up to `room` appends, in one transaction.
@@ -123,8 +156,16 @@ impl<'c> Writer<'c> {
                 Err(Stop::Refused(why)) => Err(why),
                 Err(Stop::Broken(error)) => return Err(error),
             });
-            if outcomes.len() == batch.len() && batch.len() < room && bytes < BATCH_BYTES {
-                batch.extend(self.jobs.try_recv());
+            if outcomes.len() == batch.len()
+                && batch.len() < room
+                && bytes < BATCH_BYTES
+                && self.behind.is_none()
+            {
+                match self.jobs.try_recv() {
+                    Ok(Work::Append(job)) => batch.push(job),
+                    Ok(Work::Alone(alone)) => self.behind = Some(alone),
+                    Err(_) => {}
+                }
             }
         }
         {
@@ -161,6 +202,7 @@ impl<'c> Writer<'c> {
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
         self.shared.appends.fetch_add(outcomes.iter().flatten().count() as u64, Ordering::Relaxed);
         let mut answers = Vec::with_capacity(batch.len());
+        let mut queued = false;
         {
             let mut recent = self.shared.recent();
             for (job, outcome) in batch.into_iter().zip(outcomes) {
@@ -178,9 +220,13 @@ impl<'c> Writer<'c> {
                         }),
                     );
                     recent.tails.raise(key, seq);
+                    queued |= append.head.state == TaskState::Submitted;
                 }
                 answers.push((job.answer, outcome));
             }
+        }
+        if queued {
+            self.shared.arrivals.send_modify(|count| *count += 1);
         }
         for (answer, outcome) in answers {
             // Who gave up waiting is not told; the append is recorded all the same.

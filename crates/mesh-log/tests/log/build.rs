@@ -38,6 +38,7 @@ pub(crate) fn control(key: &TaskKey, owner: &str, agent: &str, seq: Seq) -> Cont
         agent: AgentName::new(agent),
         owner: Principal::person(key.tenant.clone(), PrincipalId::new(owner)),
         phase: Phase::Queued,
+        holder: None,
         attempts: u32::try_from(seq).unwrap(),
         losses: 0,
         answers: Vec::new(),

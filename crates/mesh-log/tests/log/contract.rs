@@ -1,6 +1,7 @@
 //! The promises of [`EventLog`], one test per sentence, for every provider.
 
 mod listing;
+mod records;
 mod tail;
 mod writing;
 
@@ -110,4 +111,12 @@ promises! {
         pages_of_equal_times_neither_repeat_nor_miss_a_task,
         a_task_that_moves_between_two_pages_disturbs_no_other,
         unfinished_tasks_are_paged_oldest_first_over_all_tenants;
+    records:
+        a_record_is_changed_only_by_who_knows_its_version,
+        a_version_never_comes_back_also_after_a_deletion,
+        of_many_writers_that_expect_the_same_one_succeeds,
+        records_are_listed_by_tenant_and_name_in_pages,
+        names_and_values_have_a_longest_size,
+        a_change_is_heard_in_its_space,
+        the_queue_has_what_waits_longest_first_and_is_counted;
 }

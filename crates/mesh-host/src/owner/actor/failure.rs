@@ -17,7 +17,8 @@ impl Actor {
         if !matches!(error, OwnerError::Closed) {
             tracing::error!(tenant = %self.key.tenant, task = %self.key.task, %error, "events could not be recorded");
         }
-        for reply in batch.replies {
+        let said = batch.said.into_iter().filter_map(|said| said.reply);
+        for reply in said.chain(batch.replies) {
             reply.refuse(error.clone());
         }
         if !self.read_back().await {
@@ -36,7 +37,7 @@ impl Actor {
     }
 
     /// Reads the record back, however long that takes. `false`: the log is closed, or has no such task.
-    async fn read_back(&mut self) -> bool {
+    pub(super) async fn read_back(&mut self) -> bool {
         loop {
             match load(&*self.shared.log, &self.key, Detail::Whole).await {
                 Ok(Some(record)) => {

@@ -5,13 +5,13 @@ use crate::build::{With, all, assert_events, assert_whole, is_conflict, key, ste
 use async_nats::jetstream;
 use futures_util::TryStreamExt;
 use mesh_core::model::TaskState;
-use mesh_log::{AppendError, EventLog, JetStreamLog, JetStreamOptions, ReadLimit};
+use mesh_log::{AppendError, EventLog, Expect, JetStreamLog, JetStreamOptions, ReadLimit, RecordKey, Space};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
 async fn two() -> (Server, Arc<JetStreamLog>, Arc<JetStreamLog>) {
     let server = Server::start();
-    let (one, other) = tokio::join!(open(&server), open(&server));
+    let (one, other) = tokio::join!(Box::pin(open(&server)), Box::pin(open(&server)));
     (server, Arc::new(one), Arc::new(other))
 }
 
@@ -143,4 +143,20 @@ async fn two_meshes_on_one_server_share_nothing() {
     assert_eq!(other.head(&key).await.unwrap(), None);
     assert_eq!(other.list(all("t")).await.unwrap().total, 0);
     assert_eq!(other.append(step(&key, 0, 1).creates("m")).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_process_sees_the_records_of_another_and_hears_of_them() {
+    let (_server, one, other) = two().await;
+    let key = RecordKey::new(Space::Hosts, "t".into(), "agent/1");
+    let mut changes = other.records().changes(Space::Hosts).await.unwrap();
+    for round in 0..50 {
+        changes.mark_unchanged();
+        let version = one.records().put(&key, round.to_string().into(), Expect::Anything).await.unwrap();
+        let listed = other.records().list(Space::Hosts, None, "agent/", None, 10).await.unwrap();
+        assert_eq!(listed.iter().map(|record| record.version).collect::<Vec<_>>(), [version]);
+        other.records().delete(&key, Expect::Version(version)).await.unwrap();
+        assert!(one.records().list(Space::Hosts, None, "", None, 10).await.unwrap().is_empty());
+        changes.changed().await.unwrap();
+    }
 }

@@ -2,7 +2,9 @@
 
 use super::{Place, refusal};
 use crate::build::{all, assert_events, assert_whole, content, key, read_all, step};
-use mesh_log::{Durability, EventLog, LogError, ReadLimit, SqliteLog, SqliteOptions};
+use mesh_log::{
+    Durability, EventLog, Expect, LogError, ReadLimit, RecordKey, Space, SqliteLog, SqliteOptions,
+};
 use rusqlite::Connection;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -211,4 +213,31 @@ async fn whatever_end_of_the_write_ahead_log_is_lost_every_append_is_whole_or_go
     }
     assert_eq!(before, 5 * 36);
     assert_eq!(read_all(&log, &keys[0], 35, ReadLimit::default()).await[0].public, content(&keys[0], 36));
+}
+
+/// A store as the first version left it: without what later versions added.
+fn age(path: &std::path::Path) {
+    let file = Connection::open(path).unwrap();
+    file.execute_batch("DROP TABLE records; DROP TABLE versions; PRAGMA user_version = 1;").unwrap();
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_is_brought_up_to_date_and_keeps_its_tasks() {
+    let place = Place::new();
+    let log = place.open();
+    log.append(step(&key("t", "1"), 0, 20)).await.unwrap();
+    log.close().await;
+    age(&place.path());
+    let log = place.open();
+    assert_whole(&log, &key("t", "1"), 20).await;
+    let record = RecordKey::new(Space::Context, "t".into(), "a");
+    let version = log.records().put(&record, "1".into(), Expect::Nothing).await.unwrap();
+    log.close().await;
+    let log = place.open();
+    let found = log.records().get(&record).await.unwrap().unwrap();
+    assert_eq!((found.version, &found.value[..]), (version, &b"1"[..]));
+    log.records().delete(&record, Expect::Version(version)).await.unwrap();
+    log.close().await;
+    let log = place.open();
+    assert!(log.records().put(&record, "2".into(), Expect::Nothing).await.unwrap() > version);
 }

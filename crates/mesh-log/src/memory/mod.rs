@@ -1,12 +1,17 @@
 //! The provider without a disk.
 
+mod records;
+
 use crate::contract::{
-    Append, AppendError, EventLog, ListQuery, LogError, NewEvent, Page, PageCursor, ReadLimit, StoredEvent,
-    TaskHead,
+    Append, AppendError, EventLog, ListQuery, LogError, NewEvent, Page, PageCursor, Pressure, ReadLimit,
+    StoredEvent, TaskHead,
 };
+use crate::records::Records;
 use crate::tails::Tails;
 use async_trait::async_trait;
+use mesh_core::model::TaskState;
 use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
+pub(crate) use records::MemoryRecords;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,6 +29,9 @@ const TASK_OVERHEAD: usize = 2048;
 pub struct MemoryLog {
     state: Mutex<State>,
     max_bytes: usize,
+    arrivals: watch::Sender<u64>,
+    shared: bool,
+    records: MemoryRecords,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +57,20 @@ impl MemoryLog {
 
     /// A log of at most about `max_bytes`.
     pub fn with_max_bytes(max_bytes: usize) -> Self {
-        Self { state: Mutex::default(), max_bytes }
+        Self {
+            state: Mutex::default(),
+            max_bytes,
+            arrivals: watch::channel(0).0,
+            shared: false,
+            records: MemoryRecords::default(),
+        }
+    }
+
+    /// The same log, for several hosts in one process: they take care of each other as they would on a distributed one.
+    #[must_use]
+    pub fn for_several_hosts(mut self) -> Self {
+        self.shared = true;
+        self
     }
 
     fn open(&self) -> Result<MutexGuard<'_, State>, LogError> {
@@ -96,6 +117,7 @@ impl EventLog for MemoryLog {
             .map(|(NewEvent { public, private }, seq)| StoredEvent { seq, public, private });
         let key = head.key.clone();
         head.seq = seq;
+        let queued = head.state == TaskState::Submitted;
         head.control.touched.clear();
         match state.tasks.get_mut(&key) {
             Some(task) => {
@@ -112,6 +134,9 @@ impl EventLog for MemoryLog {
         }
         state.bytes += bytes;
         state.tails.raise(&key, seq);
+        if queued {
+            self.arrivals.send_modify(|count| *count += 1);
+        }
         Ok(seq)
     }
 
@@ -193,7 +218,51 @@ impl EventLog for MemoryLog {
         Ok(receiver)
     }
 
+    async fn queue(&self, agent: &AgentName, limit: usize) -> Result<Vec<TaskHead>, LogError> {
+        let state = self.open()?;
+        let mut heads: Vec<&TaskHead> = state
+            .tasks
+            .values()
+            .map(|task| &task.head)
+            .filter(|head| head.control.agent == *agent && head.state == TaskState::Submitted)
+            .collect();
+        heads.sort_unstable_by_key(|head| (head.status_at, &head.key.task));
+        Ok(heads.into_iter().take(limit).cloned().collect())
+    }
+
+    async fn pressure(&self, agent: &AgentName) -> Result<Pressure, LogError> {
+        let state = self.open()?;
+        let mut pressure = Pressure::default();
+        let of_agent = state.tasks.values().filter(|task| task.head.control.agent == *agent);
+        for head in of_agent.map(|task| &task.head) {
+            match head.state {
+                TaskState::Submitted => {
+                    pressure.queued += 1;
+                    let oldest = pressure.oldest_queued.unwrap_or(head.status_at);
+                    pressure.oldest_queued = Some(oldest.min(head.status_at));
+                }
+                TaskState::Working => pressure.working += 1,
+                state if state.is_interrupted() => pressure.waiting += 1,
+                _ => {}
+            }
+        }
+        Ok(pressure)
+    }
+
+    fn arrivals(&self) -> watch::Receiver<u64> {
+        self.arrivals.subscribe()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    fn records(&self) -> &dyn Records {
+        &self.records
+    }
+
     async fn close(&self) {
+        self.records.close();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed = true;
         state.tails.clear();
