@@ -133,7 +133,8 @@ def mesh(config: dict[str, Any], *arguments: str) -> Iterator[tuple[dict[str, An
 
 @contextmanager
 def our_host(*arguments: str, **config: Any) -> Iterator[Server]:
-    tasks = {"concurrency": 64}
+    # As in the peers, each chunk is an event.
+    tasks = {"concurrency": 64, "join_tokens": "0s"}
     agent = {"listen": ANY_PORT, "worker": {"command": [str(BIN / "scripted-worker")]}, "tasks": tasks}
     with mesh({"agents": {"bench": agent}, "limits": LIMITS} | config, *arguments) as (started, pid):
         yield Server(started["agents"]["bench"] + "/", pid)
