@@ -81,7 +81,8 @@ class Cell:
             except subprocess.TimeoutExpired as error:
                 raise BenchError(f"load did not end within {error.timeout:.0f} s") from error
         if done.returncode != 0:
-            raise BenchError(done.stderr.strip() or f"load ended with {done.returncode}")
+            told = [line.strip() for line in done.stderr.splitlines() if "error:" in line]
+            raise BenchError((told or done.stderr.splitlines() or ["load failed"])[0])
         report: dict[str, Any] = json.loads(done.stdout)
         return report | {"text": done.stderr.splitlines()[0]}
 

@@ -52,7 +52,7 @@ def of_table(groups: Groups, kind: str) -> list[Cell]:
 
 
 def failed(cell: Cell) -> str:
-    return f"failed: {(cell.failure or 'not measured').splitlines()[-1].strip()[:100]}"
+    return f"failed: {(cell.failure or 'not measured')[:100]}"
 
 
 def a2a_table(groups: Groups, kind: str) -> str:
