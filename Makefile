@@ -46,6 +46,7 @@ test-interop: build
 lint: ## Check formatting, lints, spelling, licences
 	$(ENV) dev
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path benches/peers/rust/Cargo.toml --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p mesh-fuzz --features libfuzzer -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
@@ -59,6 +60,7 @@ lint: ## Check formatting, lints, spelling, licences
 format: ## Format everything
 	$(ENV) dev
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path benches/peers/rust/Cargo.toml
 	$(DEV)/ruff format sdk examples scripts tests benches
 
 SECONDS ?= 20
@@ -82,10 +84,11 @@ test-chaos: build
 	target/debug/chaos --setup jetstream --seed 2 --faults 12 --pace 700 --clients 6 --patience 60
 
 .PHONY: bench
-bench: ## Measure in a release build, beside the official Python SDK; prints the tables of docs/benchmarks.md
-	$(ENV) a2a tools
+bench: ## Measure in a release build, beside other A2A servers; prints the tables of docs/benchmarks.md (BENCH=options of benches/run.py)
+	$(ENV) a2a tools nats
 	$(CARGO) build --locked --release -p mesh-cli -p mesh-test --bins
-	python3 benches/run.py
+	-$(CARGO) build --locked --release --manifest-path benches/peers/rust/Cargo.toml --target-dir target/bench-peers
+	python3 benches/run.py $(BENCH)
 
 .PHONY: verify
 verify: lint test demo ## Everything that has to hold before a change goes in

@@ -4,7 +4,7 @@
 //! At the bound the listener stops accepting: what is beyond it waits in the operating system's backlog, and costs this
 //! process nothing.
 
-mod punctual;
 mod serve;
+mod version;
 
 pub use serve::{BindError, ConnectionGauge, Limits, bind, serve};

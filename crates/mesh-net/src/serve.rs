@@ -1,16 +1,16 @@
-use crate::punctual::Punctual;
+use crate::version::{Version, spoken};
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tower::ServiceExt as _;
 
 /// How often an HTTP/2 client is asked whether it is still there; one that does not answer in as long is cut off.
@@ -80,17 +80,8 @@ pub async fn serve(
     let places = Arc::new(Semaphore::new(limits.connections));
     while let Some((stream, place)) = next(&listener, &places, &shutdown).await {
         let _ = stream.set_nodelay(true);
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
-        // Without the pings, a client that vanished or fell silent would keep its place for ever.
-        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256).keep_alive_interval(PING_EVERY);
-        let router = router.clone();
-        let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-            router.clone().oneshot(request.map(Body::new))
-        });
-        let stream = TokioIo::new(Punctual::new(stream, limits.header_timeout));
-        let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
-        let connection = graceful.watch(connection);
+        let begin = shutdown.clone().cancelled_owned();
+        let connection = connection(stream, router.clone(), limits.header_timeout, begin, graceful.watcher());
         let open = Open::new(limits.gauge.clone());
         let cut = cut.clone();
         tokio::spawn(async move {
@@ -110,6 +101,40 @@ pub async fn serve(
     let left = limits.connections - places.available_permits();
     cut.cancel();
     left
+}
+
+/// Serves one connection to its end. Memory of a connection that streams is that of its buffers: HTTP/2, whose state is large,
+/// is kept apart.
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    header_timeout: Duration,
+    shutdown: WaitForCancellationFutureOwned,
+    watcher: Watcher,
+) -> hyper::Result<()> {
+    // None of hyper's time-outs counts before that, so a client that says nothing would keep its place for ever.
+    let version = tokio::select! {
+        version = spoken(&stream, header_timeout) => version,
+        () = shutdown => None,
+    };
+    let Some(version) = version else { return Ok(()) };
+    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let stream = TokioIo::new(stream);
+    match version {
+        Version::Http1 => {
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+            watcher.watch(builder.serve_connection(stream, service)).await
+        }
+        Version::Http2 => {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            // Without the pings, a client that vanished or fell silent would keep its place for ever.
+            builder.timer(TokioTimer::new()).max_concurrent_streams(256).keep_alive_interval(PING_EVERY);
+            Box::pin(watcher.watch(builder.serve_connection(stream, service))).await
+        }
+    }
 }
 
 async fn next(

@@ -48,9 +48,9 @@ async fn main() -> ExitCode {
     };
     let Arguments { kind, tool, headers, seed, count, .. } = arguments;
     let site = Site { kind, authority, path, tool, headers };
-    let before = arguments.pid.map(resident_bytes);
+    let before = arguments.pid.map(|pid| resident_bytes(&[pid]));
     let report = run(site, seed, count, Duration::from_secs(arguments.patience)).await;
-    let after = arguments.pid.map(resident_bytes);
+    let after = arguments.pid.map(|pid| resident_bytes(&[pid]));
     let mut out = std::io::stdout();
     let _ = if arguments.json {
         let report =

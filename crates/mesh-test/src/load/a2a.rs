@@ -6,7 +6,6 @@ use super::sse::SseReader;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::json;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,6 +91,9 @@ impl A2aClient {
                     }
                 }
                 self.check(&seen)?;
+                if !seen.worked {
+                    return Err("the stream did not say that the task works".into());
+                }
                 Ok(Sample { latency: start.elapsed(), first_event, events })
             }
         }
@@ -126,10 +128,12 @@ impl A2aClient {
 #[derive(Default)]
 struct Seen {
     state: String,
+    worked: bool,
     chunks: u64,
 }
 
 impl Seen {
+    /// Takes the next answer in. Nothing may follow a final state, and chunks come in their order.
     fn take(mut self, answer: &[u8]) -> Result<Self, String> {
         let answer: Answer<'_> =
             serde_json::from_slice(answer).map_err(|e| format!("{e}: {}", begin(answer)))?;
@@ -137,17 +141,41 @@ impl Seen {
             (Some(result), None) => result,
             (_, error) => return Err(json!({"error": error}).to_string()),
         };
+        if matches!(&*self.state, "TASK_STATE_COMPLETED" | "TASK_STATE_FAILED") {
+            return Err(format!("an event after {}", self.state));
+        }
         if let Some(task) = result.task {
-            self.state = task.status.state.into_owned();
-            self.chunks = task.artifacts.iter().map(|artifact| artifact.parts.len() as u64).sum();
+            self.turn(&task.status.state);
+            self.chunks = 0;
+            task.artifacts.iter().try_for_each(|artifact| self.parts(artifact))?;
         }
         if let Some(update) = result.status_update {
-            self.state = update.status.state.into_owned();
+            self.turn(&update.status.state);
         }
         if let Some(update) = result.artifact_update {
-            self.chunks += update.artifact.parts.len() as u64;
+            if update.append != (self.chunks > 0) {
+                return Err(format!("append is {} after {} chunks", update.append, self.chunks));
+            }
+            self.parts(&update.artifact)?;
         }
         Ok(self)
+    }
+
+    fn turn(&mut self, state: &str) {
+        state.clone_into(&mut self.state);
+        self.worked |= state == "TASK_STATE_WORKING";
+    }
+
+    /// The text of the agents' chunks begins with `chunk` and their number.
+    fn parts(&mut self, artifact: &ArtifactView<'_>) -> Result<(), String> {
+        for part in &artifact.parts {
+            self.chunks += 1;
+            let number = part.text.strip_prefix("chunk ").and_then(|rest| rest.split(' ').next());
+            if number.is_some_and(|number| number.parse() != Ok(self.chunks)) {
+                return Err(format!("chunk {} is `{}`", self.chunks, part.text));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -165,15 +193,16 @@ struct Outcome<'a> {
     task: Option<TaskView<'a>>,
     #[serde(borrow)]
     status_update: Option<StatusUpdateView<'a>>,
-    artifact_update: Option<ArtifactUpdateView>,
+    #[serde(borrow)]
+    artifact_update: Option<ArtifactUpdateView<'a>>,
 }
 
 #[derive(Deserialize)]
 struct TaskView<'a> {
     #[serde(borrow)]
     status: StatusView<'a>,
-    #[serde(default)]
-    artifacts: Vec<ArtifactView>,
+    #[serde(borrow, default)]
+    artifacts: Vec<ArtifactView<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -189,12 +218,58 @@ struct StatusView<'a> {
 }
 
 #[derive(Deserialize)]
-struct ArtifactUpdateView {
-    artifact: ArtifactView,
+struct ArtifactUpdateView<'a> {
+    #[serde(borrow)]
+    artifact: ArtifactView<'a>,
+    #[serde(default)]
+    append: bool,
 }
 
 #[derive(Deserialize)]
-struct ArtifactView {
-    #[serde(default)]
-    parts: Vec<IgnoredAny>,
+struct ArtifactView<'a> {
+    #[serde(borrow, default)]
+    parts: Vec<PartView<'a>>,
+}
+
+#[derive(Deserialize)]
+struct PartView<'a> {
+    #[serde(borrow, default)]
+    text: Cow<'a, str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(state: &str) -> String {
+        json!({"result": {"statusUpdate": {"status": {"state": state}}}}).to_string()
+    }
+
+    fn chunk(number: u64, append: bool) -> String {
+        let parts = json!([{"text": format!("chunk {number} of 10 ....")}]);
+        json!({"result": {"artifactUpdate": {"artifact": {"parts": parts}, "append": append}}}).to_string()
+    }
+
+    fn take(answers: &[String]) -> Result<Seen, String> {
+        answers.iter().try_fold(Seen::default(), |seen, answer| seen.take(answer.as_bytes()))
+    }
+
+    #[test]
+    fn a_stream_is_right_only_if_its_chunks_come_in_order_and_nothing_follows_its_end() {
+        let (working, completed) = (status("TASK_STATE_WORKING"), status("TASK_STATE_COMPLETED"));
+        let seen = take(&[working.clone(), chunk(1, false), chunk(2, true), completed.clone()]).unwrap();
+        assert_eq!((&*seen.state, seen.worked, seen.chunks), ("TASK_STATE_COMPLETED", true, 2));
+        assert!(take(&[working.clone(), chunk(1, false), chunk(3, true)]).is_err());
+        assert!(take(&[working.clone(), chunk(1, false), chunk(2, false)]).is_err());
+        assert!(take(&[working, chunk(1, true)]).is_err());
+        assert!(take(&[completed, chunk(1, false)]).is_err());
+    }
+
+    #[test]
+    fn a_task_counts_the_parts_of_all_its_artifacts() {
+        let artifact = |text: &str| json!({"parts": [{"text": text}, {"data": {}}]});
+        let artifacts = json!([artifact("chunk 1 of 9"), artifact("else")]);
+        let task = json!({"result": {"task": {"status": {"state": "x"}, "artifacts": artifacts}}});
+        assert_eq!(take(&[task.to_string()]).unwrap().chunks, 4);
+    }
 }

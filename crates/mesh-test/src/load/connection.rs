@@ -40,9 +40,18 @@ impl Target {
         Ok(self)
     }
 
+    /// `host:port`.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// The path of the requests, with its query.
+    pub(super) fn path(&self) -> &str {
+        self.uri.path_and_query().map_or("/", |path| path.as_str())
+    }
+
     fn request(&self, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
-        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
-        let mut request = Request::post(path)
+        let mut request = Request::post(self.path())
             .header("host", &self.authority)
             .header("content-type", "application/json")
             .body(Full::new(body))

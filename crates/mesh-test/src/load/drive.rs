@@ -32,8 +32,8 @@ pub struct Plan {
     pub warmup: Duration,
     /// A call that takes longer is an error.
     pub call_timeout: Duration,
-    /// A process whose CPU time and memory are measured, with its descendants.
-    pub pid: Option<u32>,
+    /// Processes whose CPU time and memory are measured together, with their descendants.
+    pub pids: Vec<u32>,
 }
 
 /// One call that was answered rightly.
@@ -83,12 +83,10 @@ pub async fn run(plan: &Plan) -> Result<Report, String> {
         connections.spawn(async move { connection(&client, window).await });
     }
     sleep_until(window.begin).await;
-    let before = plan.pid.map(Usage::begin).transpose().map_err(|e| e.to_string())?;
+    let before = Usage::begin(&plan.pids).map_err(|e| e.to_string())?;
     sleep_until(window.end).await;
-    let usage = match &before {
-        Some(before) => Some(before.until_now().map_err(|e| e.to_string())?),
-        None => None,
-    };
+    let usage = before.until_now().map_err(|e| e.to_string())?;
+    let usage = (!plan.pids.is_empty()).then_some(usage);
     let all = connections.join_all().await;
     Ok(Report::new(plan, all, usage))
 }

@@ -1,4 +1,4 @@
-//! What a process and its descendants use, from `/proc`.
+//! What processes and their descendants use, from `/proc`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,9 +16,9 @@ pub struct UsageError {
 }
 
 /// What was used between two moments, or since a process began.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Usage {
-    pid: u32,
+    pids: Vec<u32>,
     /// User and system time.
     pub cpu: Duration,
     /// Sum of the peaks of resident memory.
@@ -32,13 +32,13 @@ struct Process {
 }
 
 impl Usage {
-    /// Looks at the process tree, and asks the kernel to count peaks from now on.
+    /// Looks at the process trees, and asks the kernel to count peaks from now on.
     ///
     /// # Errors
-    /// There is no such process.
-    pub fn begin(pid: u32) -> Result<Self, UsageError> {
-        let usage = Self::of(pid)?;
-        for process in tree(pid) {
+    /// One of the processes is not there.
+    pub fn begin(pids: &[u32]) -> Result<Self, UsageError> {
+        let usage = Self::of(pids)?;
+        for process in pids.iter().flat_map(|pid| tree(*pid)) {
             // Peaks that could not be reset are those of the whole life of the process.
             let _ = fs::write(format!("/proc/{process}/clear_refs"), "5");
         }
@@ -48,24 +48,27 @@ impl Usage {
     /// What was used since `self`.
     ///
     /// # Errors
-    /// The process has ended.
+    /// One of the processes has ended.
     pub fn until_now(&self) -> Result<Self, UsageError> {
-        let now = Self::of(self.pid)?;
+        let now = Self::of(&self.pids)?;
         Ok(Self { cpu: now.cpu.saturating_sub(self.cpu), ..now })
     }
 
-    fn of(pid: u32) -> Result<Self, UsageError> {
-        read_stat(pid).map_err(|reason| UsageError { pid, reason })?;
-        let tree = tree(pid);
+    fn of(pids: &[u32]) -> Result<Self, UsageError> {
+        for pid in pids {
+            read_stat(*pid).map_err(|reason| UsageError { pid: *pid, reason })?;
+        }
+        let tree: Vec<u32> = pids.iter().flat_map(|pid| tree(*pid)).collect();
         let ticks: u64 = tree.iter().filter_map(|pid| read_stat(*pid).ok()).map(|p| p.ticks).sum();
         let rss_peak_bytes = tree.iter().map(|pid| status_bytes(*pid, "VmHWM:")).sum();
-        Ok(Self { pid, cpu: TICK * u32::try_from(ticks).unwrap_or(u32::MAX), rss_peak_bytes })
+        let cpu = TICK * u32::try_from(ticks).unwrap_or(u32::MAX);
+        Ok(Self { pids: pids.to_vec(), cpu, rss_peak_bytes })
     }
 }
 
-/// Resident memory of a process and its descendants now.
-pub fn resident_bytes(pid: u32) -> u64 {
-    tree(pid).iter().map(|pid| status_bytes(*pid, "VmRSS:")).sum()
+/// Resident memory of processes and their descendants now.
+pub fn resident_bytes(pids: &[u32]) -> u64 {
+    pids.iter().flat_map(|pid| tree(*pid)).map(|pid| status_bytes(pid, "VmRSS:")).sum()
 }
 
 /// A process and its descendants.
@@ -109,11 +112,11 @@ mod tests {
 
     #[test]
     fn a_process_uses_memory_and_time_only_goes_on() {
-        let pid = std::process::id();
-        let before = Usage::begin(pid).unwrap();
-        assert!(resident_bytes(pid) > 0);
+        let pids = [std::process::id()];
+        let before = Usage::begin(&pids).unwrap();
+        assert!(resident_bytes(&pids) > 0);
         let used = before.until_now().unwrap();
         assert!(used.rss_peak_bytes > 0);
-        assert!(Usage::begin(u32::MAX).is_err());
+        assert!(Usage::begin(&[u32::MAX]).is_err());
     }
 }

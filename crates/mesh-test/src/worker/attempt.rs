@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What the host tells an attempt.
 pub(super) enum Signal {
@@ -92,6 +92,13 @@ impl Attempt {
                 for _ in 0..*count {
                     self.told += 1;
                     self.chunk(&format!("attempt {} piece {}; ", self.number, self.told), false);
+                    self.pause(*pause)?;
+                }
+            }
+            Step::Stamp { count, pause, bytes } => {
+                for n in 1..=*count {
+                    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+                    self.chunk(&format!("{:.<bytes$}", format!("@{n}:{time}:")), n == *count);
                     self.pause(*pause)?;
                 }
             }

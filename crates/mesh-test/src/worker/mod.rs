@@ -15,6 +15,7 @@
 //! | `fail TEXT`, `reject [TEXT]` | ends the attempt so |
 //! | `slow N MS` | N chunks with a pause of MS after each |
 //! | `tell N MS` | N chunks that say their attempt and their number in it, with a pause of MS after each |
+//! | `stamp N MS [BYTES]` | N chunks like `slow`; the text of each is `@`, its number, `:`, its time in ns since 1970, `:`, dots |
 //! | `wait-file PATH` | one chunk, then waits until the file exists |
 //! | `hang` | a status update, then waits for `cancel` and obeys it |
 //! | `hog` | a status update, then nothing for this attempt, whatever comes |

@@ -19,6 +19,7 @@ pub enum Step {
     Reject(String),
     Slow { count: u32, pause: Duration },
     Tell { count: u32, pause: Duration },
+    Stamp { count: u32, pause: Duration, bytes: usize },
     WaitFile(PathBuf),
     Hang,
     Hog,
@@ -106,6 +107,13 @@ fn parse_step(step: &str) -> Result<Step, &'static str> {
             let (count, pause) = two(rest);
             Step::Tell { count: number(count)?, pause: Duration::from_millis(number(pause)?.into()) }
         }
+        "stamp" => {
+            let (count, rest) = two(rest);
+            let (pause, bytes) = two(rest);
+            let bytes = if bytes.is_empty() { 64 } else { number(bytes)? };
+            let pause = Duration::from_millis(number(pause)?.into());
+            Step::Stamp { count: number(count)?, pause, bytes: bytes as usize }
+        }
         "wait-file" => Step::WaitFile(required(rest)?.into()),
         "hang" => Step::Hang,
         "hog" => Step::Hog,
@@ -166,6 +174,7 @@ mod tests {
         assert_eq!(parse("bench && dance all night").unwrap_err().step, "dance all night");
         assert!(parse("").is_err());
         assert!(parse("chunks many").is_err());
+        assert!(parse("stamp 5").is_err());
         assert!(parse("call tool {").is_err());
     }
 }

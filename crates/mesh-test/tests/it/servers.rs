@@ -53,11 +53,14 @@ async fn answer(State(manners): State<Manners>, headers: HeaderMap, body: bytes:
                 .into_response()
         }
         Some("SendStreamingMessage") => {
-            let mut events = vec![ok(json!({"task": {"status": {"state": "TASK_STATE_SUBMITTED"}}}))];
-            events.extend(
-                (0..manners.chunks)
-                    .map(|_| ok(json!({"artifactUpdate": {"artifact": {"parts": [{"text": "x"}]}}}))),
-            );
+            let mut events = vec![
+                ok(json!({"task": {"status": {"state": "TASK_STATE_SUBMITTED"}}})),
+                ok(json!({"statusUpdate": {"status": {"state": "TASK_STATE_WORKING"}}})),
+            ];
+            events.extend((0..manners.chunks).map(|n| {
+                let artifact = json!({"parts": [{"text": "x"}]});
+                ok(json!({"artifactUpdate": {"artifact": artifact, "append": n > 0}}))
+            }));
             events.push(ok(json!({"statusUpdate": {"status": completed}})));
             let body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
             ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
@@ -76,7 +79,7 @@ async fn measure(workload: Workload) -> load::Report {
         time: Duration::from_millis(200),
         warmup: Duration::ZERO,
         call_timeout: Duration::from_secs(5),
-        pid: Some(std::process::id()),
+        pids: vec![std::process::id()],
     };
     load::run(&plan).await.expect("the plan begins")
 }
@@ -92,7 +95,7 @@ async fn right_answers_are_counted() {
     let blocking = measure(tasks(&address, A2aMode::Blocking)).await;
     assert!(blocking.calls > 0 && blocking.errors == 0, "{blocking}");
     let stream = measure(tasks(&address, A2aMode::Stream)).await;
-    assert_eq!((stream.events, stream.errors), (stream.calls * 12, 0), "{stream}");
+    assert_eq!((stream.events, stream.errors), (stream.calls * 13, 0), "{stream}");
     assert!(stream.first_event_ms.is_some() && stream.process.is_some());
     for revision in [McpRevision::Legacy, McpRevision::Modern] {
         let calls = McpCalls {
