@@ -12,19 +12,16 @@ from a2a.client import A2ACardResolver, Client
 from a2a.helpers import get_message_text
 from a2a.types import (
     CancelTaskRequest,
-    GetTaskPushNotificationConfigRequest,
     GetTaskRequest,
     ListTasksRequest,
     Role,
     StreamResponse,
     SubscribeToTaskRequest,
     Task,
-    TaskPushNotificationConfig,
     TaskState,
 )
 from a2a.utils.errors import (
     InvalidParamsError,
-    PushNotificationNotSupportedError,
     TaskNotCancelableError,
     TaskNotFoundError,
     UnsupportedOperationError,
@@ -52,7 +49,7 @@ async def test_it_resolves_the_card(mesh: Mesh, rpc: Rpc) -> None:
     card = await A2ACardResolver(rpc.http, url).get_agent_card()
     assert card.name == "scripted"
     assert card.capabilities.streaming
-    assert not card.capabilities.push_notifications
+    assert card.capabilities.push_notifications
     assert [e.uri for e in card.capabilities.extensions] == ["urn:agentmesh:a2a-extension:event-log:v1"]
     served = [(i.protocol_binding, i.protocol_version, i.url) for i in card.supported_interfaces]
     assert served == [
@@ -323,23 +320,6 @@ async def test_a_message_for_a_task_must_name_its_context_or_none(blocking_clien
         await send(blocking_client, "Ada", task_id=task.id, context_id=str(uuid.uuid4()))
     unchanged = await blocking_client.get_task(GetTaskRequest(id=task.id))
     assert unchanged == task
-
-
-async def test_push_notifications_are_refused_as_the_card_says(
-    client: Client, blocking_client: Client
-) -> None:
-    task = await send(blocking_client, "bench")
-    config = TaskPushNotificationConfig(task_id=task.id, id="hook", url="https://example.org/hook")
-    with pytest.raises(PushNotificationNotSupportedError):
-        await client.create_task_push_notification_config(config)
-    with pytest.raises(PushNotificationNotSupportedError):
-        await client.get_task_push_notification_config(
-            GetTaskPushNotificationConfigRequest(task_id=task.id, id="hook")
-        )
-    wanted = request("bench")
-    wanted.configuration.task_push_notification_config.CopyFrom(config)
-    with pytest.raises(PushNotificationNotSupportedError):
-        await anext(client.send_message(wanted))
 
 
 async def test_the_same_message_again_is_the_same_task(client: Client, blocking_client: Client) -> None:

@@ -67,7 +67,7 @@ async def test_the_version_may_be_a_query_parameter(bare: Rpc) -> None:
         ("SendMessage", user_message("bench"), VERSION_NOT_SUPPORTED, "VERSION_NOT_SUPPORTED"),
         ("GetTask", {"id": "nobody"}, -32001, "TASK_NOT_FOUND"),
         ("GetExtendedAgentCard", {}, -32004, "UNSUPPORTED_OPERATION"),
-        ("DeleteTaskPushNotificationConfig", {}, -32003, "PUSH_NOTIFICATION_NOT_SUPPORTED"),
+        ("DeleteTaskPushNotificationConfig", {"taskId": "nobody", "id": "x"}, -32001, "TASK_NOT_FOUND"),
     ],
 )
 async def test_an_error_carries_its_reason_for_programs(

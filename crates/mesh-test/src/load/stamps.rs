@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn stamps_are_found_wherever_they_are_and_a_missing_one_is_told() {
         let mut stamps = Stamps::default();
-        assert_eq!(stamps.take(b"a@b.example").unwrap(), []);
+        assert!(stamps.take(b"a@b.example").unwrap().is_empty());
         let times = stamps.take(br#"{"parts":[{"text":"@1:5:...."},{"text":"@2:70:@3:80:"}]}"#).unwrap();
         assert_eq!(times, [5, 70, 80].map(Duration::from_nanos));
         assert_eq!(stamps.seen(), 3);

@@ -1,0 +1,189 @@
+"""Push notifications: configured by the official client over each binding, received by a small server."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from a2a.client import Client
+from a2a.types import (
+    AuthenticationInfo,
+    DeleteTaskPushNotificationConfigRequest,
+    GetTaskPushNotificationConfigRequest,
+    ListTaskPushNotificationConfigsRequest,
+    TaskPushNotificationConfig,
+)
+from a2a.utils.errors import InvalidParamsError, TaskNotFoundError
+
+from mesh import Mesh, scripted_agent
+from official import request, send
+from wire import Rpc, numbers, user_message
+
+KEY = "a key that only the two of them know"
+
+
+class Receiver:
+    """Takes notifications, checks their signatures, and keeps them by number."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, int, dict[str, Any]]] = []
+        self.headers: list[dict[str, str]] = []
+        self.refusing = False
+        self.arrived = threading.Condition()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                self.send_response(receiver.take(dict(self.headers), body))
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+
+    def take(self, headers: dict[str, str], body: bytes) -> int:
+        if self.refusing:
+            return 503
+        identity, time = headers["webhook-id"], headers["webhook-timestamp"]
+        signed = hmac.new(KEY.encode(), f"{identity}.{time}.".encode() + body, hashlib.sha256).digest()
+        assert headers["webhook-signature"] == "v1," + base64.b64encode(signed).decode()
+        task, _config, number = identity.split(".")
+        with self.arrived:
+            self.got.append((task, int(number), json.loads(body)))
+            self.headers.append(headers)
+            self.arrived.notify_all()
+        return 200
+
+    def numbers(self, task: str) -> list[int]:
+        """The numbers that came, each for the first time; one that comes again must not be a step ahead."""
+        seen: list[int] = []
+        for of, number, _ in self.got:
+            if of == task and number not in seen:
+                assert number == len(seen) + 1, f"{number} after {seen}"
+                seen.append(number)
+        return seen
+
+    def wait_for_end(self, task: str) -> list[dict[str, Any]]:
+        """The events of a task, when the last of them has come."""
+
+        def ended() -> bool:
+            return any(of == task and "TASK_STATE_COMPLETED" in json.dumps(e) for of, _, e in self.got)
+
+        with self.arrived:
+            assert self.arrived.wait_for(ended, 30)
+            return [event for of, _, event in self.got if of == task]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.server.shutdown()
+
+
+CONFIG = {
+    "push": {"allow": ["127.0.0.0/8"], "signing_key": "${PUSH_KEY}"},
+    "agents": {"scripted": scripted_agent(tasks={"concurrency": 64})},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def key() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PUSH_KEY", KEY)
+        yield
+
+
+@pytest.fixture(scope="module")
+def mesh(start_shared_mesh: Callable[..., Mesh], key: None) -> Mesh:
+    return start_shared_mesh(CONFIG)
+
+
+async def test_every_event_is_posted_to_the_address_of_the_message(
+    blocking_client: Client, receiver: Receiver
+) -> None:
+    wanted = request("chunks 3 && echo done")
+    wanted.configuration.task_push_notification_config.CopyFrom(
+        TaskPushNotificationConfig(
+            id="hook",
+            url=receiver.url,
+            token="shared",
+            authentication=AuthenticationInfo(scheme="Bearer", credentials="secret"),
+        )
+    )
+    (response,) = [event async for event in blocking_client.send_message(wanted)]
+    task = response.task.id
+    events = await asyncio.to_thread(receiver.wait_for_end, task)
+    assert "task" in events[0]
+    assert receiver.numbers(task) == list(range(1, len(receiver.numbers(task)) + 1))
+    assert receiver.headers[0]["Authorization".lower()] == "Bearer secret"
+    assert receiver.headers[0]["x-a2a-notification-token"] == "shared"
+
+
+async def test_a_configuration_is_created_read_listed_and_deleted(
+    blocking_client: Client, receiver: Receiver
+) -> None:
+    task = await send(blocking_client, "ask Who?")
+    config = TaskPushNotificationConfig(task_id=task.id, id="hook", url=receiver.url, token="t")
+    assert await blocking_client.create_task_push_notification_config(config) == config
+    named = GetTaskPushNotificationConfigRequest(task_id=task.id, id="hook")
+    assert await blocking_client.get_task_push_notification_config(named) == config
+    every = ListTaskPushNotificationConfigsRequest(task_id=task.id)
+    assert list((await blocking_client.list_task_push_notification_configs(every)).configs) == [config]
+    gone = DeleteTaskPushNotificationConfigRequest(task_id=task.id, id="hook")
+    await blocking_client.delete_task_push_notification_config(gone)
+    with pytest.raises(TaskNotFoundError):
+        await blocking_client.get_task_push_notification_config(named)
+
+
+async def test_a_private_address_is_refused(blocking_client: Client) -> None:
+    task = await send(blocking_client, "ask Who?")
+    for url in ("https://10.0.0.1/", "http://169.254.169.254/latest", "http://example.org/hook"):
+        config = TaskPushNotificationConfig(task_id=task.id, id="hook", url=url)
+        with pytest.raises(InvalidParamsError):
+            await blocking_client.create_task_push_notification_config(config)
+
+
+async def test_kill_9_loses_no_notification(
+    start_mesh: Callable[..., Mesh], receiver: Receiver, tmp_path: Path
+) -> None:
+    file = tmp_path / "go"
+    mesh = start_mesh(CONFIG)
+    receiver.refusing = True
+    async with Rpc(mesh.agents["scripted"]) as rpc:
+        configuration = {
+            "returnImmediately": True,
+            "taskPushNotificationConfig": {"id": "hook", "url": receiver.url},
+        }
+        params = user_message(f"chunks 3 && wait-file {file} && chunks 3") | {"configuration": configuration}
+        task = (await rpc.result("SendMessage", params))["task"]["id"]
+    mesh.kill()
+    receiver.refusing = False
+    file.touch()
+    mesh.start()
+    await asyncio.to_thread(receiver.wait_for_end, task)
+    async with Rpc(mesh.agents["scripted"]) as rpc:
+        assert receiver.numbers(task) == numbers(await rpc.events(task))
+
+
+async def test_an_agent_without_push_notifications_says_so(start_mesh: Callable[..., Mesh]) -> None:
+    mesh = start_mesh(CONFIG | {"push": {"per_task": 0}})
+    async with Rpc(mesh.agents["scripted"]) as rpc:
+        card = (await rpc.http.get(f"{mesh.agents['scripted']}/.well-known/agent-card.json")).json()
+        assert not card["capabilities"]["pushNotifications"]
+        for operation in ("CreateTask{}", "GetTask{}", "ListTask{}s", "DeleteTask{}"):
+            method = operation.format("PushNotificationConfig")
+            assert (await rpc.error(method, {}))["code"] == -32003
