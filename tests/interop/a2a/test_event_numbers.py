@@ -102,19 +102,27 @@ async def test_twenty_taps_that_join_while_events_flow_see_the_same(rpc: Rpc) ->
         assert same(await task, tap.seen[after:])
 
 
-async def test_snapshots_taken_while_events_flow_meet_the_rest_exactly(rpc: Rpc) -> None:
-    async with rpc.send_streaming("slow 60 4 && chunks 300") as tap:
+async def test_snapshots_taken_while_events_flow_meet_the_rest_exactly(rpc: Rpc, tmp_path: Path) -> None:
+    file, there = tmp_path / "go", asyncio.Semaphore(0)
+    async with rpc.send_streaming(f"slow 60 4 && wait-file {file} && chunks 300") as tap:
         first = await tap.next()
         assert first is not None
 
         async def join() -> list[Event]:
             async with rpc.tap(first.task_id) as late:
-                return await late.rest()
+                snapshot = await late.next()
+                there.release()
+                assert snapshot is not None
+                await late.rest()
+                return late.seen
 
         joined = []
         for _ in range(20):
             joined.append(asyncio.create_task(join()))
             await tap.next()
+        for _ in joined:
+            await there.acquire()
+        file.touch()
         await tap.rest()
     for events in await asyncio.gather(*joined):
         snapshot, *rest = events
