@@ -174,6 +174,7 @@ pub fn fuzz(json: &[u8]) {
         agent: agent.clone(),
         limits: mesh.limits.clone(),
         model: None,
+        push: mesh.push.clone(),
         gateway_url: String::new(),
         caller: mesh_core::Principal::local(),
     };

@@ -11,8 +11,8 @@ use crate::wire::v03;
 use bytes::Bytes;
 use mesh_core::{A2aError, Clock, ErrorKind, HostId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
 use mesh_log::{EventLog, Expect, LogError, PutError, ReadLimit, RecordKey, Space};
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -39,7 +39,8 @@ pub(crate) struct Push {
     allowed: Arc<Allowed>,
     sender: Sender,
     room: Semaphore,
-    followed: Mutex<HashSet<RecordKey>>,
+    /// Those that are followed, and whether to look again before leaving them.
+    followed: Mutex<HashMap<RecordKey, bool>>,
     stop: CancellationToken,
     tracker: TaskTracker,
 }
@@ -54,18 +55,6 @@ pub(crate) struct PushParts {
     pub(crate) metrics: AgentMetrics,
     pub(crate) stop: CancellationToken,
     pub(crate) tracker: TaskTracker,
-}
-
-/// Taken out of the set of those that are followed when dropped.
-struct Follower {
-    push: Arc<Push>,
-    key: RecordKey,
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.push.set().remove(&self.key);
-    }
 }
 
 impl Push {
@@ -91,7 +80,7 @@ impl Push {
         }))
     }
 
-    fn set(&self) -> std::sync::MutexGuard<'_, HashSet<RecordKey>> {
+    fn map(&self) -> MutexGuard<'_, HashMap<RecordKey, bool>> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -224,31 +213,47 @@ impl Push {
 
     /// Follows a configuration, unless somebody does already.
     fn follow(self: &Arc<Self>, key: RecordKey) {
-        let mut followed = self.set();
+        let mut followed = self.map();
+        if let Some(again) = followed.get_mut(&key) {
+            *again = true;
+            return;
+        }
         if followed.len() >= self.settings.push.followed {
             tracing::error!(
                 agent = %self.settings.name, "push notifications wait: too many are followed (push.followed)"
             );
             return;
         }
-        if !followed.insert(key.clone()) {
-            return;
-        }
+        followed.insert(key.clone(), false);
         drop(followed);
-        let follower = Follower { push: Arc::clone(self), key };
+        let push = Arc::clone(self);
         self.tracker.spawn(async move {
-            let push = &follower.push;
-            let work = async {
-                while let Err(error) = push.deliver(&follower.key).await {
-                    tracing::warn!(agent = %push.settings.name, %error, "push notifications wait for the log");
-                    tokio::time::sleep(LOG_PAUSE).await;
-                }
-            };
             tokio::select! {
                 () = push.stop.cancelled() => {}
-                () = work => {}
+                () = push.deliver_all(&key) => {}
             }
+            push.map().remove(&key);
         });
+    }
+
+    /// Delivers, whatever the log says, until nobody asks for more.
+    async fn deliver_all(&self, key: &RecordKey) {
+        loop {
+            if let Err(error) = self.deliver(key).await {
+                tracing::warn!(agent = %self.settings.name, %error, "push notifications wait for the log");
+                tokio::time::sleep(LOG_PAUSE).await;
+                continue;
+            }
+            let mut followed = self.map();
+            match followed.get_mut(key) {
+                Some(again) if *again => *again = false,
+                _ => {
+                    // Under the lock: whoever asks from now on gets a new follower.
+                    followed.remove(key);
+                    return;
+                }
+            }
+        }
     }
 
     /// Delivers until there is nothing more to come, or somebody else does it.
@@ -266,7 +271,8 @@ impl Push {
             if record.delivered >= head.seq {
                 if head.state.is_terminal() {
                     record.state = State::Done;
-                    return self.save(key, &record, found.version).await.map(|_| ());
+                    self.save(key, &record, found.version).await?;
+                    continue;
                 }
                 let known = record.delivered;
                 if tail.wait_for(|last| *last > known).await.is_err() {
@@ -275,10 +281,9 @@ impl Push {
                 continue;
             }
             let pause = self.batch(&task, &mut record).await?;
-            if !self.save(key, &record, found.version).await? {
-                return Ok(());
-            }
-            if let Some(pause) = pause {
+            // If somebody has changed it meanwhile, theirs counts.
+            let saved = self.save(key, &record, found.version).await?;
+            if let Some(pause) = pause.filter(|_| saved) {
                 tokio::time::sleep(pause).await;
             }
         }

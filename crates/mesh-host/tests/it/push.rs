@@ -244,3 +244,19 @@ async fn a_host_that_is_gone_leaves_its_notifications_to_another() {
     until("the last event is posted", || receiver.has_ended()).await;
     assert_eq!(receiver.events().len(), other.events(&id).await.rest_after(0).await.len());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_is_created_anew_goes_on_from_there() {
+    let (old, new) = (Receiver::default(), Receiver::default());
+    let (dead, url) = (old.listen().await + "/moved", new.listen().await);
+    let bench = Bench::start(allowing()).await.ready().await;
+    let id = bench.begin("hang").await;
+    bench.events(&id).await.until("hanging").await;
+    for url in [dead, url] {
+        let config = json!({ "taskId": id, "id": "a", "url": url });
+        assert!(bench.rpc("CreateTaskPushNotificationConfig", config).await["result"].is_object());
+    }
+    bench.cancel(&id).await;
+    until("the end is posted to the new address", || new.count() == 1).await;
+    assert_eq!(old.count(), 0);
+}

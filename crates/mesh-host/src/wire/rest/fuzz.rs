@@ -45,8 +45,10 @@ fn write(target: &Target) -> String {
         Resource::Task(id) => format!("/tasks/{}", escape(id)),
         Resource::Cancel(id) => format!("/tasks/{}:cancel", escape(id)),
         Resource::Subscribe(id) => format!("/tasks/{}:subscribe", escape(id)),
-        Resource::PushConfigs => "/tasks/x/pushNotificationConfigs".to_owned(),
-        Resource::PushConfig => "/tasks/x/pushNotificationConfigs/y".to_owned(),
+        Resource::PushConfigs(task) => format!("/tasks/{}/pushNotificationConfigs", escape(task)),
+        Resource::PushConfig(task, id) => {
+            format!("/tasks/{}/pushNotificationConfigs/{}", escape(task), escape(id))
+        }
         Resource::ExtendedCard => "/extendedAgentCard".to_owned(),
     };
     tenant.unwrap_or_default() + &path
