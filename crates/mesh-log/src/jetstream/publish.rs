@@ -87,6 +87,7 @@ impl Shared {
             self.refusal(&step).await?;
         }
         let mut pauses = Pauses::until(deadline);
+        let mut unknown = false;
         // The place that it may have taken already.
         let mut doubt: Option<(Box<str>, u64)> = None;
         loop {
@@ -98,11 +99,16 @@ impl Shared {
             // What moved the task on may be this append: its message can be heard of before its answer is missed.
             if let Some((origin, before)) = &doubt
                 && placed.as_ref().map_or(true, |(_, now)| now != before)
-                && let Some(message) = self.resolve(&step, origin, *before).await?
             {
-                return self.recorded(step, origin, message);
+                match self.resolve(&step, origin, *before).await? {
+                    Some(message) => return self.recorded(step, origin, message),
+                    None if placed.is_err() && pauses.next().await => continue,
+                    // Only the head was written by somebody else, or there is no time left.
+                    None => {}
+                }
             }
             let (origin, before) = placed?;
+            doubt = Some((origin.clone(), before));
             let subject = self.link.names.task(&step.head.key, &origin);
             let why = match self.publish(&step, &subject, before, deadline).await {
                 Ok(message) => return self.recorded(step, &origin, message),
@@ -115,16 +121,13 @@ impl Shared {
                 }
                 Err(Miss::Refused(why)) => why,
                 Err(Miss::Unknown(why)) => {
-                    doubt.get_or_insert((origin, before));
+                    unknown = true;
                     why
                 }
             };
             if !pauses.next().await {
-                let outcome = if doubt.is_some() {
-                    "whether it is recorded is not known"
-                } else {
-                    "nothing is recorded"
-                };
+                let outcome =
+                    if unknown { "whether it is recorded is not known" } else { "nothing is recorded" };
                 return Err(self.link.failed(&format!("an append was given up, {outcome}"), &why).into());
             }
         }
@@ -178,20 +181,34 @@ impl Shared {
 
     /// Finds out who took the place after `before`: the message's number if it was this append, a conflict if the task
     /// has moved on, and nothing if it can be tried again.
+    ///
+    /// First whether it has moved, then by whom: between two questions a new leader may come to know more, and what this
+    /// append itself did must not look like another's.
     async fn resolve(&self, step: &Step, origin: &str, before: u64) -> Result<Option<u64>, AppendError> {
+        let own = &step.head.key.task;
+        let moved = match self.moved(step, origin).await {
+            Err(AppendError::Duplicate(first)) if first != *own => return Err(AppendError::Duplicate(first)),
+            Err(AppendError::Log(error)) => return Err(error.into()),
+            other => other,
+        };
         let subject = self.link.names.task(&step.head.key, origin);
-        if let Some((message, frame)) = self.link.next_frame(&subject, before + 1).await?
-            && frame.id == step.id
-        {
-            return Ok(Some(message));
+        match (self.link.next_frame(&subject, before + 1).await?, moved) {
+            (Some((message, frame)), _) if frame.id == step.id => Ok(Some(message)),
+            (Some(_), Err(moved)) => Err(moved),
+            // Made by another origin. Anything else contradicts itself, and is asked again.
+            (None, Err(moved @ AppendError::Conflict { .. })) if step.expected == 0 => Err(moved),
+            _ => Ok(None),
         }
+    }
+
+    /// An error if the task is not where this append expects it.
+    async fn moved(&self, step: &Step, origin: &str) -> Result<(), AppendError> {
         if step.expected == 0 {
-            self.refusal(step).await?;
-            return Ok(None);
+            return self.refusal(step).await;
         }
         match self.look(step, origin).await? {
             Some(place) if place.seq != step.expected => Err(conflict(step, place.seq)),
-            _ => Ok(None),
+            _ => Ok(()),
         }
     }
 

@@ -230,18 +230,24 @@ impl Fleet {
         Ok(())
     }
 
-    /// Starts again what ended without being killed; says how many that were.
-    pub(super) async fn revive(&self) -> Result<u64, String> {
-        let mut ended = 0;
+    /// Starts again what ended without being killed. Says how many gave up with an error because NATS did not answer, and
+    /// how many ended otherwise.
+    pub(super) async fn revive(&self) -> Result<(u64, u64), String> {
+        let (mut gave_up, mut died) = (0, 0);
         for host in &self.hosts {
             // One that is being killed or frozen is looked at another time.
             let Ok(mut host) = host.try_lock() else { continue };
-            if host.process.as_mut().is_some_and(Process::has_ended) {
-                ended += 1;
+            let status = host.process.as_mut().and_then(|process| process.child.try_wait().ok().flatten());
+            if let Some(status) = status {
+                if self.servers.is_some() && status.code() == Some(1) {
+                    gave_up += 1
+                } else {
+                    died += 1
+                }
                 host.start(&self.programs)?;
             }
         }
-        Ok(ended)
+        Ok((gave_up, died))
     }
 }
 

@@ -19,6 +19,7 @@ pub struct Report {
     lease: Duration,
     clients: usize,
     faults: BTreeMap<&'static str, u64>,
+    gave_up: u64,
     messages: usize,
     transcripts: usize,
     seen: u64,
@@ -32,10 +33,12 @@ pub struct Report {
 }
 
 impl Report {
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn new(
         options: &Options,
         took: Duration,
         faults: BTreeMap<&'static str, u64>,
+        gave_up: u64,
         jobs: &[Job],
         count: Count,
         counters: &Counters,
@@ -48,6 +51,7 @@ impl Report {
             lease: options.lease,
             clients: options.clients,
             faults,
+            gave_up,
             messages: jobs.len(),
             transcripts: jobs.iter().map(|job| job.transcripts.len()).sum(),
             seen: counters.seen.load(Ordering::Relaxed),
@@ -96,6 +100,12 @@ impl Report {
         }
         rows.push(row("faults", self.faults().to_string()));
         rows.extend(self.faults.iter().map(|(kind, count)| row(&format!("– {kind}"), count.to_string())));
+        if self.setup == Setup::Jetstream {
+            rows.push(row(
+                "hosts that gave up because NATS did not answer, and were started again",
+                self.gave_up.to_string(),
+            ));
+        }
         rows.push(row("messages", self.messages.to_string()));
         rows.push(row("– sent again after a broken answer, or to see", self.repeated.to_string()));
         let states = self.count.states.iter();

@@ -74,7 +74,7 @@ pub async fn run(options: &Options) -> Result<Report, String> {
     for client in 0..options.clients {
         load.spawn(messages(world.clone(), options.seed, client, stop.subscribe()));
     }
-    let (faults, died) = rage(options, &fleet, &world.counters, &cut, begin).await?;
+    let (faults, gave_up, died) = rage(options, &fleet, &world.counters, &cut, begin).await?;
     fleet.heal().await?;
     stop.send_replace(true);
     give_up.send_replace(Some(Instant::now() + options.patience));
@@ -100,7 +100,7 @@ pub async fn run(options: &Options) -> Result<Report, String> {
     if !wrong.is_empty() {
         keep(&directory, &jobs, &tellings, &wrong);
     }
-    Ok(Report::new(options, begin.elapsed(), faults, &jobs, count, &world.counters, wrong))
+    Ok(Report::new(options, begin.elapsed(), faults, gave_up, &jobs, count, &world.counters, wrong))
 }
 
 /// One client after the other, until it is enough.
@@ -147,16 +147,16 @@ impl Faults {
     }
 }
 
-/// The faults, one after the other; several may last at the same time. Returns them, and how many hosts ended by
-/// themselves.
+/// The faults, one after the other; several may last at the same time. Returns them, and how many hosts gave
+/// up or died of something else.
 async fn rage(
     options: &Options,
     fleet: &Arc<Fleet>,
     counters: &Counters,
     cut: &watch::Sender<u64>,
     begin: Instant,
-) -> Result<(BTreeMap<&'static str, u64>, u64), String> {
-    let (mut faults, mut died, mut told) = (Faults::default(), 0, begin);
+) -> Result<(BTreeMap<&'static str, u64>, u64, u64), String> {
+    let (mut faults, mut gave_up, mut died, mut told) = (Faults::default(), 0, 0, begin);
     for step in Plan::new(options.seed, options.setup, options.lease, options.pace) {
         sleep_until((Instant::now() + step.pause).min(begin + options.time)).await;
         // Faults of the same part wait for each other; too many that wait would come in one heap.
@@ -168,14 +168,16 @@ async fn rage(
             cut.send_modify(|cuts| *cuts += 1);
         }
         faults.begin(fleet, step.fault);
-        died += fleet.revive().await?;
+        let ended = fleet.revive().await?;
+        gave_up += ended.0;
+        died += ended.1;
         if told.elapsed() >= TELL {
             told = Instant::now();
             say(&progress(begin, faults.all(), options.faults, counters));
         }
     }
     faults.wait(0).await?;
-    Ok((faults.counted, died))
+    Ok((faults.counted, gave_up, died))
 }
 
 fn progress(begin: Instant, faults: usize, of: usize, counters: &Counters) -> String {
