@@ -1,4 +1,4 @@
-use crate::support::{Served, events, read, request, text};
+use crate::support::{Served, events, read, text};
 use axum::body::Body;
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
