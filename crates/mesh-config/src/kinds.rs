@@ -10,7 +10,9 @@ mod units;
 
 pub(crate) use any::{Flag, JsonObject};
 pub(crate) use collections::{List, NonEmpty, Opt};
-pub(crate) use names::{AgentName, EnvName, HeaderName, Id, Named, PeerRef, PythonEntry, UpstreamName};
+pub(crate) use names::{
+    AgentName, EnvName, ExtensionUri, HeaderName, Id, Named, PeerRef, PythonEntry, UpstreamName,
+};
 pub(crate) use net::{Listen, Url};
 pub(crate) use paths::{PathFromFile, PathInStorage};
 pub(crate) use scalars::{Count, HeaderSecret, LiteralSecret, OptSecret, Text, choice, not_a_choice};

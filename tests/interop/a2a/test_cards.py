@@ -76,7 +76,10 @@ def signed(
         "skills": [{"id": "bare"}, {"id": "full", "description": "x", "tags": ["t"], "examples": ["e"]}],
         "provider": {"organization": "Ours", "url": "https://example.com"},
         "extensions": [
-            {"uri": "urn:x", "params": {"empty": "", "none": None, "number": 0.1, "big": 1e21, "deep": {"a": []}}}
+            {
+                "uri": "urn:x",
+                "params": {"empty": "", "none": None, "number": 0.1, "big": 1e21, "deep": {"a": []}},
+            }
         ],
         "extended": {"description": "For partners", "skills": [{"id": "discount"}]},
         "signing": {"key_file": str(file)},

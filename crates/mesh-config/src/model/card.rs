@@ -4,7 +4,9 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value as Json};
 
 use crate::context::Context;
-use crate::kinds::{Flag, JsonObject, List, NonEmpty, Opt, OptSecret, PathFromFile, Text, Url};
+use crate::kinds::{
+    ExtensionUri, Flag, Id, JsonObject, List, NonEmpty, Opt, OptSecret, PathFromFile, Text, Url,
+};
 use crate::secret::Secret;
 use crate::section::{Kind, all_defaults, section};
 use crate::tree::Node;
@@ -43,7 +45,7 @@ section! {
     /// An extension of A2A.
     pub struct Extension {
         /// Its URI.
-        uri: String as Text,
+        uri: String as Id<ExtensionUri>,
         /// How the agent uses it.
         description: String as Text = "''",
         /// Whether clients must ask for it. Requests of those that do not are refused.

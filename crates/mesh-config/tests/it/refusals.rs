@@ -218,6 +218,9 @@ fn an_extension_needs_a_uri_and_parameters_that_have_names() {
         )
     };
     assert!(bad(&card("{ required: true }")).contains("`uri` is missing"));
+    for uri in ["''", "'a,b'", "'a b'", "é"] {
+        assert!(bad(&card(&format!("{{ uri: {uri} }}"))).contains("cannot be used as a name"), "{uri}");
+    }
     assert!(bad(&card("{ uri: u, required: maybe }")).contains("expected true or false"));
     assert!(bad(&card("{ uri: u, params: [1] }")).contains("expected a mapping"));
 }

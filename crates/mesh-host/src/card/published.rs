@@ -116,10 +116,9 @@ impl Publisher {
     }
 
     fn document(&self, mut json: Value) -> (Value, Document) {
-        let kid = self.signer.as_ref().map_or("", |signer| &signer.kid);
-        let says = mesh_card::canonical(&json).unwrap_or_default() + kid;
-        if let Some(signer) = &self.signer {
-            let Signer { key, kid, jku } = signer;
+        let mut says = mesh_card::canonical(&json).unwrap_or_default();
+        if let Some(Signer { key, kid, jku }) = &self.signer {
+            says.extend([kid.as_str(), jku.as_str()]);
             if let Err(error) = sign(&mut json, Signing { key, kid, jku }) {
                 tracing::error!(agent = %self.settings.name, %error, "the card is served without a signature");
             }
