@@ -189,9 +189,18 @@ fn declared_skill(skill: &DeclaredSkill) -> AgentSkill {
     })
 }
 
-/// Fuzz target: what a worker declares becomes a card that can be read; and a card is written as it was read.
+/// Fuzz target: what a worker declares becomes a card that can be read; a card is written as it was read; and what is signed of
+/// it is the same when it is read again.
 #[cfg(feature = "fuzzing")]
 pub fn fuzz(json: &[u8]) {
+    if let Ok(any) = serde_json::from_slice::<serde_json::Value>(json) {
+        let _ = mesh_card::signatures(&any);
+        for reading in mesh_card::Reading::ALL {
+            let Ok(payload) = reading.payload(&any) else { continue };
+            let again = serde_json::from_str(&payload).ok().and_then(|again| reading.payload(&again).ok());
+            assert_eq!(again.as_ref(), Some(&payload), "{reading:?}");
+        }
+    }
     let written = |card: &AgentCard| serde_json::to_value(card).unwrap_or_default();
     if let Ok(card) = serde_json::from_slice::<AgentCard>(json) {
         let again = serde_json::from_value::<AgentCard>(written(&card));
