@@ -52,6 +52,7 @@ async fn dispatch(command: Command, printer: &Printer) -> Outcome {
         Command::Task(args) => commands::task::run(args, printer).await,
         Command::Cancel(args) => commands::cancel::run(args, printer).await,
         Command::Agents(args) => commands::agents::run(args, printer).await,
+        Command::Card { command } => commands::card::run(command, printer).await,
         Command::Tools(args) => commands::tools::run(args, printer).await,
         Command::Call(args) => commands::call::run(args, printer).await,
         Command::Check(args) => commands::check::run(&args, printer),

@@ -1,6 +1,7 @@
 //! One agent's host: its parts put together, started, and ended.
 
 use crate::calls::{Calls, GatewayCalls};
+use crate::card::{CardKeyError, Published, Publisher, declared_extensions};
 use crate::dispatch::Dispatcher;
 use crate::members::Members;
 use crate::metrics::{AgentMetrics, HostMetrics};
@@ -10,6 +11,7 @@ use crate::service::{Caller, Service};
 use crate::settings::HostSettings;
 use crate::subscribe::Subscribers;
 use crate::wire;
+use crate::wire::extensions::Offered;
 use crate::worker::protocol::DeclaredCard;
 use crate::worker::{Run, Supervisor};
 use axum::Router;
@@ -51,6 +53,9 @@ pub enum HostError {
     /// The HTTP client for calls cannot be set up.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(#[from] reqwest::Error),
+    /// The key of the card cannot be used.
+    #[error(transparent)]
+    CardKey(#[from] CardKeyError),
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -62,7 +67,10 @@ pub struct Host {
     pub(crate) service: Service,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tracer: Tracer,
-    pub(crate) declared: watch::Receiver<DeclaredCard>,
+    /// The extensions that the card declares.
+    pub(crate) extensions: Offered,
+    publisher: Publisher,
+    declared: watch::Receiver<DeclaredCard>,
     metrics: AgentMetrics,
     ready: watch::Receiver<Option<Arc<Run>>>,
     problem: watch::Receiver<Option<String>>,
@@ -81,11 +89,13 @@ impl Host {
     /// Puts a host together. Nothing runs before [`start`](Self::start).
     ///
     /// # Errors
-    /// The HTTP client cannot be set up.
+    /// The HTTP client cannot be set up, or the key of the card cannot be used.
     pub fn new(parts: HostParts) -> Result<Arc<Self>, HostError> {
         let HostParts { settings, log, authorizer, clock, tracer, metrics } = parts;
         let metrics = metrics.for_agent(settings.name.as_str());
         let settings = Arc::new(settings);
+        let publisher = Publisher::new(Arc::clone(&settings))?;
+        let extensions = Offered::new(&declared_extensions(&settings));
         let (draining, closing, stop) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let tasks = &settings.agent.tasks;
@@ -162,6 +172,8 @@ impl Host {
             service,
             clock,
             tracer,
+            extensions,
+            publisher,
             declared,
             metrics,
             ready,
@@ -178,6 +190,11 @@ impl Host {
     /// The agent's name.
     pub fn name(&self) -> &AgentName {
         &self.settings.name
+    }
+
+    /// What the agent says about itself at this moment.
+    pub(crate) fn published(&self) -> Arc<Published> {
+        self.publisher.current(&self.declared.borrow())
     }
 
     /// The routes to be served on the agent's address.

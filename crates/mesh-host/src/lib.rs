@@ -8,6 +8,7 @@
 //!                         └──────▶ subscribe ◀─────────────────────────┘
 //! ```
 //!
+//! - `card`: what the agent says about itself.
 //! - `wire`: the bindings JSON-RPC, HTTP+JSON and gRPC. Decode, encode, and decide nothing.
 //! - `service`: the operations, whatever the binding.
 //! - `owner`: one actor per task; the only writer of its log.
@@ -35,7 +36,7 @@ mod subscribe;
 mod wire;
 mod worker;
 
-pub use card::EVENT_LOG_EXTENSION;
+pub use card::{CardKeyError, EVENT_LOG_EXTENSION};
 pub use host::{Host, HostError, HostParts};
 pub use metrics::{AgentMetrics, HostMetrics};
 pub use settings::HostSettings;

@@ -107,7 +107,7 @@ impl Service {
         let ended = head.state.is_terminal();
         match after {
             Some(after) if after > head.seq => Err(A2aError::invalid(
-                "Last-Event-ID",
+                "afterEvent",
                 format_args!("the task has {} events, there is no event {after}", head.seq),
             )),
             Some(after) => self.open(&key, after, None, EndsAt::Terminal, ended && after == head.seq).await,
@@ -175,6 +175,18 @@ impl Service {
             listing.tasks.push(task);
         }
         Ok(listing)
+    }
+
+    /// GetExtendedAgentCard (3.1.11): refused if there is none, or none for this caller.
+    pub(crate) fn may_see_extended_card(&self, caller: &Caller) -> Result<(), A2aError> {
+        if !self.may(caller, Action::ReadAgent) {
+            return Err(A2aError::invalid("params.tenant", "this agent is not there for that tenant"));
+        }
+        if self.settings.agent.card.extended.is_none() {
+            let message = "this agent has no extended card; its public card says everything";
+            return Err(A2aError::new(ErrorKind::UnsupportedOperation, message));
+        }
+        Ok(())
     }
 
     /// Takes a push notification configuration for a task that is there (3.1.7): for what happens from now on.

@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 pub(crate) mod call;
 pub(crate) mod cancel;
+pub(crate) mod card;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod schema;

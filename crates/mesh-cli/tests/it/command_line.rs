@@ -2,7 +2,7 @@
 
 use crate::support::agentmesh;
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 20] = [
     &[],
     &["up"],
     &["send"],
@@ -11,6 +11,10 @@ const COMMANDS: [&[&str]; 16] = [
     &["task"],
     &["cancel"],
     &["agents"],
+    &["card"],
+    &["card", "show"],
+    &["card", "verify"],
+    &["card", "keygen"],
     &["tools"],
     &["call"],
     &["check"],

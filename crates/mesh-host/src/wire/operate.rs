@@ -1,7 +1,12 @@
 //! The operations of A2A 1.0 as values. Every binding decodes a request into an [`Operation`], has it performed here, and
 //! encodes the [`Outcome`]; so all of them do the same.
 
-use super::params::{self, ListParams, PushParams, SendMessageParams, TaskParams};
+use super::extensions::Extensions;
+use super::params::{
+    self, CardParams, ListParams, PushParams, SendMessageParams, SubscribeParams, TaskParams,
+    parse_event_number,
+};
+use crate::card::Published;
 use crate::host::Host;
 use crate::owner::Detail;
 use crate::push::PushConfig;
@@ -10,7 +15,7 @@ use crate::subscribe::Subscription;
 use http::{HeaderMap, HeaderValue};
 use mesh_core::model::Task;
 use mesh_core::trace::{Span, SpanKind};
-use mesh_core::{A2aError, AgentName, ErrorKind, Seq, Tenant, Timestamp, TraceContext};
+use mesh_core::{A2aError, AgentName, Seq, Tenant, Timestamp, TraceContext};
 use mesh_log::ListQuery;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -109,7 +114,7 @@ pub(crate) enum Operation {
     GetPush(PushParams),
     ListPush(PushParams),
     DeletePush(PushParams),
-    ExtendedCard,
+    ExtendedCard(CardParams),
 }
 
 impl Operation {
@@ -121,17 +126,18 @@ impl Operation {
             Method::GetTask => Self::Get(params::decode(params)?),
             Method::ListTasks => Self::List(params::decode(params)?),
             Method::CancelTask => Self::Cancel(params::decode(params)?),
-            Method::SubscribeToTask => Self::Subscribe {
-                params: params::decode(params)?,
-                after: last_event_id(headers.get("last-event-id"))?,
-            },
+            Method::SubscribeToTask => {
+                let SubscribeParams { tenant, id, after_event } = params::decode(params)?;
+                let params = TaskParams { tenant, id, history_length: None };
+                Self::Subscribe { params, after: resume_after(headers, after_event.map(Seq::from))? }
+            }
             Method::CreatePushConfig => {
                 Self::CreatePush { config: Box::new(params::decode(params)?), old: false }
             }
             Method::GetPushConfig => Self::GetPush(params::decode(params)?),
             Method::ListPushConfigs => Self::ListPush(params::decode(params)?),
             Method::DeletePushConfig => Self::DeletePush(params::decode(params)?),
-            Method::GetExtendedAgentCard => Self::ExtendedCard,
+            Method::GetExtendedAgentCard => Self::ExtendedCard(params::decode(params)?),
         })
     }
 
@@ -147,16 +153,21 @@ impl Operation {
             Self::GetPush(params) | Self::ListPush(params) | Self::DeletePush(params) => {
                 Some(&mut params.tenant)
             }
-            Self::ExtendedCard => None,
+            Self::ExtendedCard(params) => Some(&mut params.tenant),
         }
     }
 }
 
-/// Our extension: `Last-Event-ID` names the last event that the client has.
+/// Our extension: the last event that the client has, from the header or else from what the request itself names. In this
+/// order: a client that reconnects by itself repeats its request, and only the header is up to date.
+pub(crate) fn resume_after(headers: &HeaderMap, named: Option<Seq>) -> Result<Option<Seq>, A2aError> {
+    Ok(last_event_id(headers.get("last-event-id"))?.or(named))
+}
+
+/// `Last-Event-ID` names the last event that the client has.
 pub(crate) fn last_event_id(header: Option<&HeaderValue>) -> Result<Option<Seq>, A2aError> {
     let Some(value) = header else { return Ok(None) };
-    let digits = value.to_str().ok().map(str::trim).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-    digits.and_then(|digits| digits.parse().ok()).map(Some).ok_or_else(|| {
+    value.to_str().ok().map(str::trim).and_then(parse_event_number).map(Some).ok_or_else(|| {
         A2aError::invalid("Last-Event-ID", "must be the number of an event, 0 for all of them")
     })
 }
@@ -170,6 +181,8 @@ pub(crate) enum Outcome {
     Stream(Box<Subscription>),
     PushConfig(Box<PushConfig>),
     PushConfigs(Vec<PushConfig>),
+    /// The extended card.
+    Card(Arc<Published>),
     /// There is nothing to say.
     Nothing,
 }
@@ -212,6 +225,10 @@ impl Outcome {
             Self::Page(page) => serde_json::to_vec(&page),
             Self::PushConfig(config) => serde_json::to_vec(&config),
             Self::PushConfigs(configs) => serde_json::to_vec(&PushConfigs { configs: &configs }),
+            Self::Card(published) => {
+                let forms = published.extended.as_ref().ok_or_else(A2aError::internal)?;
+                Ok(forms.plain.body.to_vec())
+            }
             Self::Nothing => Ok(b"{}".to_vec()),
             Self::Stream(subscription) => return Ok(Answer::Stream(subscription)),
         };
@@ -224,6 +241,8 @@ pub(crate) struct Arrival {
     start: Timestamp,
     parent: Option<TraceContext>,
     trace: TraceContext,
+    /// What is in force for it.
+    pub(crate) extensions: Extensions,
 }
 
 impl Arrival {
@@ -232,7 +251,8 @@ impl Arrival {
         let parent =
             headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceContext::parse);
         let trace = parent.map_or_else(TraceContext::root, |parent| parent.child());
-        Self { start: host.clock.now(), parent, trace }
+        let extensions = Extensions::negotiate(&host.extensions, headers);
+        Self { start: host.clock.now(), parent, trace, extensions }
     }
 
     /// The trace that the request belongs to.
@@ -242,7 +262,7 @@ impl Arrival {
 
     /// Performs the operation, or takes note that there is none, and leaves a span.
     pub(crate) async fn perform(
-        self,
+        &self,
         host: &Arc<Host>,
         method: Option<Method>,
         operation: Result<Operation, A2aError>,
@@ -252,6 +272,8 @@ impl Arrival {
             Some(method) if method.is_push() => host.service.push.check_on().and(operation),
             _ => operation,
         };
+        let operation =
+            operation.and_then(|operation| self.extensions.check(&host.extensions).map(|()| operation));
         let outcome = match operation {
             Ok(operation) => operate(host, operation, self.trace).await,
             Err(error) => Err(error),
@@ -332,10 +354,10 @@ async fn operate(host: &Arc<Host>, operation: Operation, trace: TraceContext) ->
             service.delete_push(&caller(params.tenant), &params.task_id, &params.id).await?;
             Ok(Outcome::Nothing)
         }
-        Operation::ExtendedCard => Err(A2aError::new(
-            ErrorKind::UnsupportedOperation,
-            "this agent has no extended card; its public card says everything",
-        )),
+        Operation::ExtendedCard(params) => {
+            service.may_see_extended_card(&caller(params.tenant))?;
+            Ok(Outcome::Card(host.published()))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::push::PushConfig;
 use mesh_core::model::{Message, Role, TaskState};
-use mesh_core::{A2aError, ContextId, TaskId, Timestamp};
+use mesh_core::{A2aError, ContextId, Seq, TaskId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
@@ -52,6 +52,62 @@ pub(crate) struct TaskParams {
     pub(crate) id: TaskId,
     #[serde(default)]
     pub(crate) history_length: Option<i64>,
+}
+
+/// The parameters of SubscribeToTask.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SubscribeParams {
+    #[serde(default)]
+    pub(crate) tenant: Option<String>,
+    pub(crate) id: TaskId,
+    /// The last event that the client has (our extension).
+    #[serde(default)]
+    pub(crate) after_event: Option<EventNumber>,
+}
+
+/// Which card is asked for: there is one for each tenant that may see it.
+#[derive(Default, Deserialize)]
+pub(crate) struct CardParams {
+    #[serde(default)]
+    pub(crate) tenant: Option<String>,
+}
+
+/// The number of an event: a JSON number, or its digits as text, as ProtoJSON writes 64 bits.
+#[derive(Deserialize)]
+#[serde(try_from = "Digits")]
+pub(crate) struct EventNumber(Seq);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected the number of an event, 0 for all of them")]
+enum Digits {
+    Number(Seq),
+    Text(String),
+}
+
+impl TryFrom<Digits> for EventNumber {
+    type Error = &'static str;
+
+    fn try_from(digits: Digits) -> Result<Self, Self::Error> {
+        match digits {
+            Digits::Number(number) => Some(number),
+            Digits::Text(text) => parse_event_number(&text),
+        }
+        .map(Self)
+        .ok_or("expected the number of an event, 0 for all of them")
+    }
+}
+
+impl From<EventNumber> for Seq {
+    fn from(number: EventNumber) -> Self {
+        number.0
+    }
+}
+
+/// The number of an event from decimal digits.
+pub(crate) fn parse_event_number(text: &str) -> Option<Seq> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
 }
 
 #[derive(Default, Deserialize)]

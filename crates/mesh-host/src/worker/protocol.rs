@@ -167,6 +167,12 @@ pub(crate) struct DeclaredCard {
     #[serde(default)]
     pub(crate) description: Option<String>,
     #[serde(default)]
+    pub(crate) version: Option<String>,
+    #[serde(default)]
+    pub(crate) input_modes: Vec<String>,
+    #[serde(default)]
+    pub(crate) output_modes: Vec<String>,
+    #[serde(default)]
     pub(crate) skills: Vec<DeclaredSkill>,
 }
 
@@ -181,6 +187,12 @@ pub(crate) struct DeclaredSkill {
     pub(crate) description: Option<String>,
     #[serde(default)]
     pub(crate) tags: Vec<String>,
+    #[serde(default)]
+    pub(crate) examples: Vec<String>,
+    #[serde(default)]
+    pub(crate) input_modes: Vec<String>,
+    #[serde(default)]
+    pub(crate) output_modes: Vec<String>,
 }
 
 impl FromWorker<'_> {

@@ -1,6 +1,7 @@
 use crate::support::{PATIENCE, Served, read, request};
 use a2a_pb::proto as pb;
 use a2a_pb::proto::a2a_service_client::A2aServiceClient;
+use http_body_util::BodyExt as _;
 use mesh_net::Limits;
 use pb::TaskState;
 use pb::stream_response::Payload;
@@ -12,6 +13,7 @@ use proptest::{collection, prop_oneof};
 use prost::Message as _;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tonic::codec::CompressionEncoding::Gzip;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -31,7 +33,10 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
-        let served = Served::start().await;
+        Self::of(Served::start().await).await
+    }
+
+    async fn of(served: Served) -> Self {
         let listener = mesh_net::bind("127.0.0.1:0".parse().unwrap(), "test").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -150,6 +155,87 @@ async fn a_running_task_can_be_tapped_and_canceled_once() {
     assert!(matches!(rest(tap).await.last(), Some(Payload::StatusUpdate(_))));
     let again = client.cancel_task(cancel).await.unwrap_err();
     assert_eq!((again.code(), reason(&again)), (Code::FailedPrecondition, "TASK_NOT_CANCELABLE".to_owned()));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn events_carry_their_numbers_if_and_only_if_the_client_asks_for_them() {
+    let server = Server::start().await;
+    let mut client = server.client();
+    let number = |event: &Payload| {
+        let metadata = match event {
+            Payload::Task(task) => &task.metadata,
+            Payload::Message(message) => &message.metadata,
+            Payload::StatusUpdate(update) => &update.metadata,
+            Payload::ArtifactUpdate(update) => &update.metadata,
+        };
+        let ours = metadata.as_ref()?.fields.get(mesh_host::EVENT_LOG_EXTENSION)?.kind.clone()?;
+        let prost_types::value::Kind::StructValue(fields) = ours else { panic!("{ours:?}") };
+        match fields.fields["event"].kind {
+            Some(prost_types::value::Kind::NumberValue(number)) => Some(number as u64),
+            _ => None,
+        }
+    };
+    let plain = client.send_streaming_message(send("hello")).await.unwrap();
+    assert_eq!(plain.metadata().get("a2a-extensions"), None);
+    assert!(rest(plain.into_inner()).await.iter().all(|event| number(event).is_none()));
+    let mut asking = Request::new(send("hello"));
+    asking.metadata_mut().insert("a2a-extensions", mesh_host::EVENT_LOG_EXTENSION.parse().unwrap());
+    let numbered = client.send_streaming_message(asking).await.unwrap();
+    assert_eq!(numbered.metadata().get("a2a-extensions").unwrap(), mesh_host::EVENT_LOG_EXTENSION);
+    let events = rest(numbered.into_inner()).await;
+    let numbers: Vec<_> = events.iter().map(number).collect();
+    assert_eq!(numbers, (1..=events.len() as u64).map(Some).collect::<Vec<_>>());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_extended_card_is_told_with_its_signature() {
+    let (key, pem) = mesh_card::PrivateKey::generate(mesh_card::Algorithm::EdDsa).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("card.pem");
+    std::fs::write(&file, pem).unwrap();
+    let card =
+        format!("    card: {{ signing: {{ key_file: {file:?} }}, extended: {{ description: More }} }}\n");
+    let server = Server::of(Served::with(&card).await).await;
+    let mut client = server.client();
+    let told = client.get_extended_agent_card(pb::GetExtendedAgentCardRequest::default()).await.unwrap();
+    let told = told.into_inner();
+    assert_eq!((&*told.description, told.signatures.len()), ("More", 1));
+    // What came over gRPC is, read as JSON, the card that was signed.
+    let json = serde_json::to_value(a2a_pb::pbconv::from_proto_agent_card(&told)).unwrap();
+    let claimed = mesh_card::signatures(&json)[0].clone().unwrap();
+    let public = mesh_card::PublicKey::Jwk(key.public());
+    assert!(mesh_card::verify(&json, &claimed, &public).is_ok());
+    let elsewhere = pb::GetExtendedAgentCardRequest { tenant: "other".to_owned() };
+    assert_eq!(client.get_extended_agent_card(elsewhere).await.unwrap_err().code(), Code::InvalidArgument);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn messages_may_be_compressed_and_large_answers_are() {
+    let server = Server::of(Served::with("limits: { body: 64KiB }\n").await).await;
+    let mut client = server.client().send_compressed(Gzip).accept_compressed(Gzip);
+    let text = "x".repeat(20_000);
+    let sent = task(client.send_message(send(&text)).await.unwrap().into_inner());
+    assert_eq!(state(&sent), TaskState::Completed);
+    let events = rest(client.send_streaming_message(send("hello")).await.unwrap().into_inner()).await;
+    assert!(matches!(events.last(), Some(Payload::StatusUpdate(_))));
+    let bomb = client.send_message(send(&"x".repeat(8 << 20))).await.unwrap_err();
+    assert!(
+        matches!(bomb.code(), Code::ResourceExhausted | Code::OutOfRange | Code::InvalidArgument),
+        "{bomb}"
+    );
+    let small = task(client.send_message(send("hello")).await.unwrap().into_inner());
+    for (id, flag) in [(&sent.id, 1), (&small.id, 0)] {
+        let get = pb::GetTaskRequest { id: id.clone(), ..Default::default() };
+        let mut request = request("POST", "/lf.a2a.v1.A2AService/GetTask", "");
+        request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        request.headers_mut().insert("grpc-accept-encoding", "gzip".parse().unwrap());
+        *request.body_mut() = frame(&get.encode_to_vec()).into();
+        let body = server.served.call(request).await.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body[0], flag, "{} bytes", body.len());
+    }
     server.stop().await;
 }
 

@@ -1,4 +1,4 @@
-use crate::support::{Served, events, read, request, text};
+use crate::support::{Served, events, read, text};
 use axum::body::Body;
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
@@ -132,7 +132,8 @@ async fn what_is_not_there_has_the_codes_of_old() {
 #[tokio::test]
 async fn one_card_is_read_by_both() {
     let served = Served::start().await;
-    let (_, card) = read(served.call(request("GET", "/.well-known/agent-card.json", "")).await).await;
+    let silent = Request::get("/.well-known/agent-card.json").body(Body::empty()).unwrap();
+    let (_, card) = read(served.call(silent).await).await;
     assert_eq!(card["url"], "http://127.0.0.1:8090/");
     assert_eq!((&card["protocolVersion"], &card["preferredTransport"]), (&json!("0.3.0"), &json!("JSONRPC")));
     assert_eq!(card["supportedInterfaces"][0]["protocolVersion"], "1.0");

@@ -5,7 +5,7 @@
 
 use super::path::unescape;
 use crate::wire::params::{ListParams, TaskParams, parse_state};
-use mesh_core::{A2aError, ContextId, TaskId, Timestamp};
+use mesh_core::{A2aError, ContextId, Seq, TaskId, Timestamp};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -71,6 +71,12 @@ pub(super) fn task(query: &str, id: String) -> Result<TaskParams, A2aError> {
         history_length: query.typed::<i32>("historyLength", "a whole number")?.map(i64::from),
         tenant: query.take("tenant"),
     })
+}
+
+/// The event that a subscriber has, of our extension.
+pub(super) fn after_event(query: &str) -> Result<Option<Seq>, A2aError> {
+    Query::parse(query, ["afterEvent"])?
+        .typed::<Seq>("afterEvent", "the number of an event, 0 for all of them")
 }
 
 /// The parameters of ListTasks.
@@ -145,5 +151,11 @@ mod tests {
             assert!(error.message.starts_with(&format!("{name}: ")), "{text}: {error}");
         }
         assert!(task("history-length=1", "1".to_owned()).is_err());
+        for wrong in
+            ["afterEvent=", "afterEvent=-1", "afterEvent=1.5", "after_event=1", "afterEvent=1&afterEvent=1"]
+        {
+            assert!(after_event(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!((after_event("afterEvent=7"), after_event("")), (Ok(Some(7)), Ok(None)));
     }
 }
