@@ -10,6 +10,9 @@ use sha2::{Digest as _, Sha256};
 /// Our extension: event numbers in the SSE `id`, and resuming from a number. See `docs/event-log-extension.md`.
 pub const EVENT_LOG_EXTENSION: &str = "urn:agentmesh:a2a-extension:event-log:v1";
 
+/// Our extension: the memory of a context can be read. See `docs/context.md`.
+pub const CONTEXT_EXTENSION: &str = "urn:agentmesh:a2a-extension:context:v1";
+
 const V1: &str = "1.0";
 const V03: &str = "0.3";
 
@@ -73,14 +76,13 @@ fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
         capabilities: AgentCapabilities {
             streaming: Some(true),
             push_notifications: Some(settings.push.per_task > 0),
-            extensions: Some(vec![AgentExtension {
-                uri: EVENT_LOG_EXTENSION.to_owned(),
-                description: Some(
-                    "Event numbers in the SSE id; Last-Event-ID resumes after a number".to_owned(),
+            extensions: Some(vec![
+                extension(
+                    EVENT_LOG_EXTENSION,
+                    "Event numbers in the SSE id; Last-Event-ID resumes after a number",
                 ),
-                required: Some(false),
-                params: None,
-            }]),
+                extension(CONTEXT_EXTENSION, "The memory that agents keep in a context can be read"),
+            ]),
             extended_agent_card: Some(false),
         },
         default_input_modes: configured.input_modes.clone(),
@@ -95,6 +97,15 @@ fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
         security_schemes: None,
         security_requirements: None,
         signatures: None,
+    }
+}
+
+fn extension(uri: &str, description: &str) -> AgentExtension {
+    AgentExtension {
+        uri: uri.to_owned(),
+        description: Some(description.to_owned()),
+        required: Some(false),
+        params: None,
     }
 }
 

@@ -16,10 +16,12 @@
 //! - `push`: push notifications.
 //! - `worker`: the worker process and its protocol.
 //! - `calls`: tools and agents that a worker calls.
+//! - `context`: what the tasks of a context share.
 //! - `subscribe`: event streams.
 
 mod calls;
 mod card;
+mod context;
 mod dispatch;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -35,7 +37,7 @@ mod subscribe;
 mod wire;
 mod worker;
 
-pub use card::EVENT_LOG_EXTENSION;
+pub use card::{CONTEXT_EXTENSION, EVENT_LOG_EXTENSION};
 pub use host::{Host, HostError, HostParts};
 pub use metrics::{AgentMetrics, HostMetrics};
 pub use settings::HostSettings;

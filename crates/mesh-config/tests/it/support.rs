@@ -104,5 +104,8 @@ limits:
   header_timeout: 10s
   streams_per_task: 10000
   tool_result: 16MiB
+  context_entry: 64KiB
+  context_entries: 256
+  context_key: 128
 telemetry: { log: json, level: debug, otlp: "http://127.0.0.1:4318" }
 "#;

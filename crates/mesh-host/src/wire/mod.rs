@@ -20,4 +20,5 @@ mod sse;
 pub(crate) mod v03;
 mod version;
 
+pub(crate) use self::envelope::check_depth;
 pub(crate) use self::http::router;

@@ -112,6 +112,7 @@ async fn decode(
                 Operation::GetPush(params)
             }
         }
+        Resource::Context(id) => Operation::Context(query::context(query, id)?),
         Resource::ExtendedCard => {
             query::tenant(query)?;
             Operation::ExtendedCard
