@@ -5,6 +5,7 @@ pub(crate) mod call;
 pub(crate) mod cancel;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod context;
 pub(crate) mod schema;
 pub(crate) mod send;
 pub(crate) mod tap;
