@@ -2,13 +2,14 @@
 
 use crate::support::agentmesh;
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 17] = [
     &[],
     &["up"],
     &["send"],
     &["tap"],
     &["tasks"],
     &["task"],
+    &["context"],
     &["cancel"],
     &["agents"],
     &["tools"],
