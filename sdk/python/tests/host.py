@@ -68,7 +68,7 @@ class Host:
 
     def send(self, **message: Any) -> None:
         for name in ("task", "context"):
-            if isinstance(message.get(name), str):
+            if name in message:
                 message[name] = self._prefix + message[name]
         self.send_raw(json.dumps(message).encode() + b"\n")
 

@@ -11,7 +11,7 @@ from host import Host, Message, text_of
 
 Start = Callable[..., Host]
 
-CONTEXT = {"entry_bytes": 65536, "entries": 256, "key_bytes": 128}
+MEMORY = {"entry_bytes": 65536, "entries": 256, "key_bytes": 128}
 
 
 class Store:
@@ -73,7 +73,7 @@ class Store:
 @pytest.fixture
 def store(start_worker: Start) -> Store:
     host = start_worker("plain:remembers")
-    host.start(context=CONTEXT)
+    host.start(memory=MEMORY)
     return Store(host)
 
 
@@ -119,7 +119,7 @@ def test_an_update_gives_up_when_others_are_always_faster(store: Store) -> None:
 
 def test_other_errors_fail_the_call(start_worker: Start) -> None:
     host = start_worker("plain:remembers")
-    host.start(context=CONTEXT)
+    host.start(memory=MEMORY)
     host.task("set k v")
     host.reply(host.call(), error={"code": "too_large", "message": "the key is too long"})
     end, _ = host.end()
@@ -137,7 +137,7 @@ def test_a_host_without_a_memory_says_so(start_worker: Start) -> None:
 
 def test_code_in_a_thread_does_the_same(start_worker: Start) -> None:
     host = start_worker("plain:remembers_in_a_thread")
-    host.start(context=CONTEXT)
+    host.start(memory=MEMORY)
     store = Store(host)
     host.task()
     while (message := host.next(lambda m: m["type"] in ("call", "event")))["type"] == "call":
@@ -152,7 +152,7 @@ def test_code_in_a_thread_does_the_same(start_worker: Start) -> None:
 
 def test_a_model_may_be_given_the_memory_as_two_tools(start_worker: Start) -> None:
     host = start_worker("plain:uses_functions")
-    host.start(context=CONTEXT, tools=[{"name": "math/echo"}])
+    host.start(memory=MEMORY, tools=[{"name": "math/echo"}])
     assert Store(host).run("go") == (
         "['echo', 'recall', 'remember'] ['remembered', '{\"k\": \"v\"}', 'remembered', 'w'] ['echo']"
     )
@@ -160,7 +160,7 @@ def test_a_model_may_be_given_the_memory_as_two_tools(start_worker: Start) -> No
 
 def test_the_history_is_read_page_by_page_and_told_in_order(start_worker: Start) -> None:
     host = start_worker("plain:historian")
-    host.start(context=CONTEXT)
+    host.start(memory=MEMORY)
     host.task()
 
     def task(number: int, **more: Any) -> Message:

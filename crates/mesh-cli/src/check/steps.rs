@@ -101,7 +101,7 @@ impl Host<'_> {
             "tools": [],
             "agents": [],
             "limits": { "line_bytes": LINE_BYTES },
-            "context": { "entry_bytes": LIMITS.0, "entries": LIMITS.1, "key_bytes": LIMITS.2 },
+            "memory": { "entry_bytes": LIMITS.0, "entries": LIMITS.1, "key_bytes": LIMITS.2 },
             "cancel_grace_ms": millis(self.args.cancel_grace),
         });
         if let (Some(config), Value::Object(extra)) = (config.as_object_mut(), extra) {

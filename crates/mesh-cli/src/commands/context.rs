@@ -27,6 +27,12 @@ struct Found {
     entries: BTreeMap<(String, u64), Value>,
 }
 
+/// What one agent has of it.
+struct Answer {
+    tasks: Vec<Value>,
+    entries: Vec<Value>,
+}
+
 /// Runs the command.
 pub(crate) async fn run(args: ContextArgs, printer: &Printer) -> Outcome {
     let http = http::Client::new()?;
@@ -53,7 +59,7 @@ pub(crate) async fn run(args: ContextArgs, printer: &Printer) -> Outcome {
 /// Asks every agent. One that does not answer is named, and what the others say is still shown.
 async fn ask_all(agents: Vec<(String, Outcome<Agent>)>, id: &str, printer: &Printer) -> Outcome<Found> {
     let asked = agents.len();
-    let answers: Vec<(String, Outcome<(Vec<Value>, Vec<Value>)>)> = futures_util::stream::iter(agents)
+    let answers: Vec<(String, Outcome<Answer>)> = futures_util::stream::iter(agents)
         .map(|(name, agent)| async move {
             match agent {
                 Ok(agent) => (name, ask(&agent, id).await),
@@ -67,7 +73,7 @@ async fn ask_all(agents: Vec<(String, Outcome<Agent>)>, id: &str, printer: &Prin
     let mut failures = Vec::new();
     for (name, answer) in answers {
         match answer {
-            Ok((tasks, entries)) => {
+            Ok(Answer { tasks, entries }) => {
                 found.tasks.extend(tasks.into_iter().map(|task| json!({ "agent": name, "task": task })));
                 found.entries.extend(entries.into_iter().map(|entry| {
                     let key = entry["key"].as_str().unwrap_or_default().to_owned();
@@ -90,15 +96,15 @@ async fn ask_all(agents: Vec<(String, Outcome<Agent>)>, id: &str, printer: &Prin
 }
 
 /// The agent's tasks in the context, and the context's entries if the agent shows them.
-async fn ask(agent: &Agent, id: &str) -> Outcome<(Vec<Value>, Vec<Value>)> {
+async fn ask(agent: &Agent, id: &str) -> Outcome<Answer> {
     let params = json!({ "contextId": id, "pageSize": 100, "includeArtifacts": true });
     let tasks = pages(params, "tasks", async |params| agent.client.list(params).await).await?;
     if !agent.client.card().extends(mesh_host::CONTEXT_EXTENSION) {
-        return Ok((tasks, Vec::new()));
+        return Ok(Answer { tasks, entries: Vec::new() });
     }
     let params = json!({ "contextId": id });
     let entries = pages(params, "entries", async |params| agent.client.context(params).await).await?;
-    Ok((tasks, entries))
+    Ok(Answer { tasks, entries })
 }
 
 /// All that is listed, page by page.

@@ -17,8 +17,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// Tasks that are withdrawn at a time; one more is left to its agent.
-pub(super) const WITHDRAWALS: usize = 64;
+/// Tasks that are withdrawn at a time, as many as a worker may have calls open; one more is left to its agent.
+pub(super) const WITHDRAWALS: usize = 512;
 /// How long it may take to withdraw one.
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -5,6 +5,7 @@ use super::{ContextKey, Contexts, MAX_PAGE};
 use crate::calls::{CallError, CallErrorCode};
 use crate::worker::CallScope;
 use mesh_core::TaskId;
+use mesh_log::LogError;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
@@ -144,6 +145,7 @@ impl From<MemoryError> for CallError {
             MemoryError::Invalid(_) => CallErrorCode::Invalid,
             MemoryError::Busy => CallErrorCode::Busy,
             MemoryError::Over => CallErrorCode::Failed,
+            MemoryError::Log(LogError::Overloaded) => CallErrorCode::Busy,
             MemoryError::Log(error) => {
                 tracing::error!(%error, "the memory of a context cannot be reached");
                 return Self::new(CallErrorCode::Unavailable, "the memory of the context cannot be reached");

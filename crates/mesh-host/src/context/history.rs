@@ -3,13 +3,16 @@
 use super::{ContextKey, Contexts, HistoryCall};
 use crate::owner::{Detail, OwnerError};
 use mesh_core::model::{Artifact, Message, TaskState};
-use mesh_core::{AgentName, TaskId, Timestamp};
-use mesh_log::{ListQuery, LogError, TaskHead};
+use mesh_core::{AgentName, TaskId, TaskKey, Tenant, Timestamp};
+use mesh_log::{ListQuery, LogError, Page, PageCursor};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 
 /// Tasks that are looked at: the ones that changed last.
 const TASKS: usize = 1000;
+/// Heads read at once: they may be large.
+const HEADS: usize = 50;
 /// Tasks of a page, unless asked for otherwise, and at most.
 const PAGE: (usize, usize) = (20, 100);
 /// Bytes of a page, and of a task in it.
@@ -22,6 +25,14 @@ pub(crate) struct History {
     /// The task before which the page with earlier ones ends, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<TaskId>,
+}
+
+/// A task that is there. Ids tell those apart that were created in the same millisecond.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Known {
+    created: Timestamp,
+    task: TaskId,
+    agent: AgentName,
 }
 
 /// A task with what was said in it.
@@ -47,24 +58,23 @@ impl Contexts {
         asking: &TaskId,
         call: &HistoryCall,
     ) -> Result<Option<History>, LogError> {
-        let mut heads = self.heads(at, TASKS).await?;
-        heads.sort_by(|a, b| order(a).cmp(&order(b)));
+        let mut known: Vec<Known> = self.known(at).await?.into_iter().collect();
         if let Some(before) = &call.before {
-            let Some(end) = heads.iter().position(|head| head.key.task == *before) else { return Ok(None) };
-            heads.truncate(end);
+            let Some(end) = known.iter().position(|known| known.task == *before) else { return Ok(None) };
+            known.truncate(end);
         }
-        heads.retain(|head| head.key.task != *asking);
+        known.retain(|known| known.task != *asking);
         let limit = call.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
         let mut history = History::default();
         let (mut bytes, mut oldest) = (0, None);
-        for head in heads.iter().rev() {
+        for known in known.iter().rev() {
             if history.tasks.len() >= limit || bytes >= BYTES {
                 history.before = oldest;
                 break;
             }
-            let Some(told) = self.tell(head, call.artifacts).await? else { continue };
+            let Some(told) = self.tell(&at.tenant, known, call.artifacts).await? else { continue };
             bytes += told.get().len();
-            oldest = Some(head.key.task.clone());
+            oldest = Some(known.task.clone());
             history.tasks.push(told);
         }
         history.tasks.reverse();
@@ -73,10 +83,34 @@ impl Contexts {
 
     /// Whether the owner has no task in the context.
     pub(super) async fn is_unused(&self, at: &ContextKey) -> Result<bool, LogError> {
-        Ok(self.heads(at, 1).await?.is_empty())
+        Ok(self.heads(at, None, 1).await?.heads.is_empty())
     }
 
-    async fn heads(&self, at: &ContextKey, limit: usize) -> Result<Vec<TaskHead>, LogError> {
+    /// The tasks that changed last, in the order of their creation. One that changes meanwhile may come twice.
+    async fn known(&self, at: &ContextKey) -> Result<BTreeSet<Known>, LogError> {
+        let mut known = BTreeSet::new();
+        let mut after = None;
+        while known.len() < TASKS {
+            let page = self.heads(at, after, HEADS).await?;
+            known.extend(page.heads.into_iter().map(|head| Known {
+                created: head.control.created,
+                task: head.key.task,
+                agent: head.control.agent,
+            }));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(known)
+    }
+
+    async fn heads(
+        &self,
+        at: &ContextKey,
+        after: Option<PageCursor>,
+        limit: usize,
+    ) -> Result<Page, LogError> {
         let query = ListQuery {
             tenant: at.tenant.clone(),
             owner: Some(at.owner.clone()),
@@ -84,16 +118,22 @@ impl Contexts {
             context_id: Some(at.context.clone()),
             state: None,
             status_at_or_after: None,
-            after: None,
+            after,
             limit,
         };
-        Ok(self.log.list(query).await?.heads)
+        self.log.list(query).await
     }
 
     /// A task as JSON; `None` if it is not there any more.
-    async fn tell(&self, head: &TaskHead, artifacts: bool) -> Result<Option<Box<RawValue>>, LogError> {
+    async fn tell(
+        &self,
+        tenant: &Tenant,
+        known: &Known,
+        artifacts: bool,
+    ) -> Result<Option<Box<RawValue>>, LogError> {
         let detail = if artifacts { Detail::Whole } else { Detail::NoArtifacts };
-        let task = match self.owners.snapshot(&head.key, detail).await {
+        let key = TaskKey::new(tenant.clone(), known.task.clone());
+        let task = match self.owners.snapshot(&key, detail).await {
             Ok(snapshot) => snapshot.task,
             Err(OwnerError::NotFound) => return Ok(None),
             Err(OwnerError::Closed) => return Err(LogError::Closed),
@@ -102,10 +142,10 @@ impl Contexts {
         let mut messages = task.history;
         messages.extend(task.status.message);
         let mut told = Told {
-            task: &head.key.task,
-            agent: &head.control.agent,
+            task: &known.task,
+            agent: &known.agent,
             state: task.status.state,
-            created: head.control.created,
+            created: known.created,
             messages,
             artifacts: task.artifacts,
             truncated: false,
@@ -124,9 +164,4 @@ impl Contexts {
         }
         Ok(Some(text))
     }
-}
-
-/// Ids tell tasks apart that were created in the same millisecond.
-fn order(head: &TaskHead) -> (Timestamp, &TaskId) {
-    (head.control.created, &head.key.task)
 }

@@ -39,7 +39,7 @@ pub(crate) struct ModelEntry {
 
 /// What a context's memory takes. That it is there tells a worker that there are calls of `memory` and `history`.
 #[derive(Serialize)]
-pub(crate) struct ContextLimits {
+pub(crate) struct MemoryLimits {
     pub(crate) entry_bytes: u64,
     pub(crate) entries: usize,
     pub(crate) key_bytes: usize,
@@ -63,7 +63,7 @@ pub(crate) enum ToWorker<'a> {
         tools: &'a [ToolEntry],
         agents: &'a [PeerEntry],
         limits: LineLimits,
-        context: ContextLimits,
+        memory: MemoryLimits,
         cancel_grace_ms: u64,
     },
     Task {

@@ -2,7 +2,7 @@
 
 use super::lines::Lines;
 use super::process::{self, Process, read_line};
-use super::protocol::{ContextLimits, DeclaredCard, FromWorker, LineLimits, ModelEntry, ToWorker, VERSION};
+use super::protocol::{DeclaredCard, FromWorker, LineLimits, MemoryLimits, ModelEntry, ToWorker, VERSION};
 use super::run::{OUTBOX, Run};
 use super::tokens::Tokens;
 use crate::calls::Calls;
@@ -139,7 +139,7 @@ impl Supervisor {
                 line_bytes: self.settings.limits.worker_line,
                 event_bytes: self.settings.limits.event,
             },
-            context: ContextLimits {
+            memory: MemoryLimits {
                 entry_bytes: self.settings.limits.context_entry,
                 entries: self.settings.limits.context_entries,
                 key_bytes: self.settings.limits.context_key,

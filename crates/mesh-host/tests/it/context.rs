@@ -189,6 +189,27 @@ async fn a_worker_reads_what_was_said_before_in_order_and_in_pages() {
 }
 
 #[tokio::test]
+async fn a_long_history_is_told_once_and_in_order() {
+    let bench = Bench::start(settings()).await.ready().await;
+    for n in 0..120 {
+        say(&bench, "c", &format!("echo {n}")).await;
+    }
+    let mut texts: Vec<String> = Vec::new();
+    let mut before = Value::Null;
+    loop {
+        let page = result(&bench, "c", &format!(r#"history {{"limit":50,"before":{before}}}"#)).await;
+        let tasks = page["tasks"].as_array().unwrap();
+        let text = |task: &Value| task["messages"][0]["parts"][0]["text"].as_str().unwrap().to_owned();
+        texts.splice(0..0, tasks.iter().map(text).filter(|text| text.starts_with("echo")));
+        before = page["before"].clone();
+        if before.is_null() {
+            break;
+        }
+    }
+    assert_eq!(texts, (0..120).map(|n| format!("echo {n}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_task_that_is_too_large_for_a_page_is_told_without_what_it_produced() {
     let bench = Bench::start(settings()).await.ready().await;
     say(&bench, "c", "chunks 30 60000").await;

@@ -115,7 +115,7 @@ class Attempt:
         return self._call({"agent": name, "parts": [{"text": text}]}, agent_decoder(name))
 
     def call_context(self, kind: str, request: Mapping[str, Any], decoder: Decoder) -> Future[Any]:
-        if not self._config.has_context:
+        if not self._config.has_memory:
             raise no_memory()
         given = {name: value for name, value in request.items() if value is not None or name == "value"}
         return self._call({kind: given}, decoder)
