@@ -50,6 +50,7 @@ async fn dispatch(command: Command, printer: &Printer) -> Outcome {
         Command::Tap(args) => commands::tap::run(args, printer).await,
         Command::Tasks(args) => commands::tasks::run(args, printer).await,
         Command::Task(args) => commands::task::run(args, printer).await,
+        Command::Context(args) => commands::context::run(args, printer).await,
         Command::Cancel(args) => commands::cancel::run(args, printer).await,
         Command::Agents(args) => commands::agents::run(args, printer).await,
         Command::Card { command } => commands::card::run(command, printer).await,

@@ -43,6 +43,7 @@ pub(crate) enum Command {
     Tap(TapArgs),
     Tasks(TasksArgs),
     Task(TaskArgs),
+    Context(ContextArgs),
     Cancel(CancelArgs),
     Agents(AgentsArgs),
     /// What an agent says about itself, and whether that can be trusted
@@ -238,6 +239,28 @@ pub(crate) struct TaskArgs {
     pub(crate) gateway: GatewayArgs,
 }
 
+/// Show a context: its tasks, what was said in them, and what its agents remember
+///
+/// Everything that belongs to one context id: the tasks of all agents in the order in which they were begun, the
+/// messages and artifacts (shortened; whole with `-o json`), and the entries of the memory that the agents share.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  agentmesh context 0198…
+  agentmesh context 0198… --agent sales
+  agentmesh -o json context 0198… | jq .memory")]
+pub(crate) struct ContextArgs {
+    /// Id of the context
+    pub(crate) id: String,
+
+    /// Only ask this agent: its name, or the URL of any A2A server [default: all agents of the mesh]
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
+}
+
 /// Cancel a task
 #[derive(Args, Debug)]
 pub(crate) struct CancelArgs {
@@ -400,7 +423,8 @@ pub(crate) enum WorkerCommand {
 /// Start a worker and check that it keeps to the worker protocol
 ///
 /// What is checked is written in docs/worker-protocol.md. The worker is given real tasks: use an agent that may
-/// work on `--text` several times. Its calls of tools and agents are answered with the error `unavailable`.
+/// work on `--text` several times. Its calls of tools and agents are answered with the error `unavailable`; its context has
+/// a memory and no earlier tasks.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

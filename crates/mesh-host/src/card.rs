@@ -6,9 +6,9 @@
 mod build;
 mod published;
 
-pub use build::EVENT_LOG_EXTENSION;
 pub(crate) use build::declared_extensions;
 #[cfg(feature = "fuzzing")]
 pub use build::fuzz;
+pub use build::{CONTEXT_EXTENSION, EVENT_LOG_EXTENSION};
 pub use published::CardKeyError;
 pub(crate) use published::{Document, Published, Publisher};

@@ -2,6 +2,7 @@
 
 use crate::calls::{Calls, GatewayCalls};
 use crate::card::{CardKeyError, Published, Publisher, declared_extensions};
+use crate::context::{ContextKey, Contexts};
 use crate::dispatch::Dispatcher;
 use crate::members::Members;
 use crate::metrics::{AgentMetrics, HostMetrics};
@@ -16,7 +17,7 @@ use crate::worker::protocol::DeclaredCard;
 use crate::worker::{Run, Supervisor};
 use axum::Router;
 use mesh_core::trace::Tracer;
-use mesh_core::{AgentName, Clock, HostId, Principal, TaskKey, Tenant, TraceContext};
+use mesh_core::{AgentName, Clock, ContextId, HostId, Principal, PrincipalId, TaskKey, Tenant, TraceContext};
 use mesh_log::{EventLog, LogError};
 use mesh_policy::Authorizer;
 use std::sync::Arc;
@@ -124,6 +125,13 @@ impl Host {
             stop: stop.clone(),
             tracker: tracker.clone(),
         })?;
+        let contexts = Arc::new(Contexts {
+            settings: Arc::clone(&settings),
+            host: id.clone(),
+            log: Arc::clone(&log),
+            owners: owners.clone(),
+            clock: Arc::clone(&clock),
+        });
         let members = Arc::new(Members {
             push: Arc::clone(&push),
             host: id,
@@ -137,8 +145,12 @@ impl Host {
             draining: draining.clone(),
             stop: stop.clone(),
         });
-        let calls: Arc<dyn Calls> =
-            Arc::new(GatewayCalls::new(Arc::clone(&settings), tracer.clone(), Arc::clone(&clock))?);
+        let calls: Arc<dyn Calls> = Arc::new(GatewayCalls::new(
+            Arc::clone(&settings),
+            tracer.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&log),
+        )?);
         let subscribers = Subscribers::new(
             Arc::clone(&log),
             settings.limits.streams_per_task,
@@ -150,6 +162,7 @@ impl Host {
         let supervisor = Arc::new(Supervisor {
             settings: Arc::clone(&settings),
             calls,
+            contexts: Arc::clone(&contexts),
             metrics: metrics.clone(),
             ready: ready_tx,
             problem: problem_tx,
@@ -164,6 +177,7 @@ impl Host {
             dispatcher,
             subscribers,
             push,
+            contexts,
             authorizer,
             draining: draining.clone(),
         };
@@ -251,6 +265,21 @@ impl Host {
             }
         }
         Ok(resumed)
+    }
+
+    /// Forgets the memory of a context if its owner has no task in it any more, of whichever agent: for whoever has just
+    /// deleted a task of it. `true`: it is forgotten, or there was none.
+    ///
+    /// # Errors
+    /// The log fails.
+    pub async fn forget_context(
+        &self,
+        tenant: &Tenant,
+        owner: &PrincipalId,
+        context: &ContextId,
+    ) -> Result<bool, LogError> {
+        let context = ContextKey::new(tenant.clone(), owner.clone(), context.clone());
+        self.service.contexts.forget_if_unused(&context).await
     }
 
     /// `None` when the worker is ready for tasks, otherwise why it is not.

@@ -17,10 +17,12 @@
 //! - `push`: push notifications.
 //! - `worker`: the worker process and its protocol.
 //! - `calls`: tools and agents that a worker calls.
+//! - `context`: what the tasks of a context share.
 //! - `subscribe`: event streams.
 
 mod calls;
 mod card;
+mod context;
 mod dispatch;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -36,7 +38,7 @@ mod subscribe;
 mod wire;
 mod worker;
 
-pub use card::{CardKeyError, EVENT_LOG_EXTENSION};
+pub use card::{CONTEXT_EXTENSION, CardKeyError, EVENT_LOG_EXTENSION};
 pub use host::{Host, HostError, HostParts};
 pub use metrics::{AgentMetrics, HostMetrics};
 pub use settings::HostSettings;

@@ -1,5 +1,6 @@
 //! The operations of A2A 1.0 (section 3.1), whatever the binding.
 
+use crate::context::{ContextKey, Contexts, EntryPage};
 use crate::dispatch::Dispatcher;
 use crate::owner::{Ask, Created, Detail, OwnerError, Owners};
 use crate::push::{Push, PushConfig};
@@ -29,6 +30,7 @@ pub(crate) struct Service {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) subscribers: Subscribers,
     pub(crate) push: Arc<Push>,
+    pub(crate) contexts: Arc<Contexts>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) draining: tokio_util::sync::CancellationToken,
 }
@@ -187,6 +189,22 @@ impl Service {
             return Err(A2aError::new(ErrorKind::UnsupportedOperation, message));
         }
         Ok(())
+    }
+
+    /// The memory of one of the caller's contexts (our extension); of any other, nothing.
+    pub(crate) async fn memory(
+        &self,
+        caller: &Caller,
+        context: ContextId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<EntryPage, A2aError> {
+        if !self.may(caller, Action::ReadTask) {
+            return Ok(EntryPage::default());
+        }
+        let Principal { tenant, id, .. } = caller.principal.clone();
+        let at = ContextKey::new(tenant, id, context);
+        self.contexts.page(&at, after, limit).await.map_err(|error| log_error(&error))
     }
 
     /// Takes a push notification configuration for a task that is there (3.1.7): for what happens from now on.

@@ -65,6 +65,12 @@ impl Card {
         self.value["name"].as_str().unwrap_or("agent")
     }
 
+    /// Whether the agent has this extension.
+    pub(crate) fn extends(&self, uri: &str) -> bool {
+        let extensions = self.value["capabilities"]["extensions"].as_array();
+        extensions.into_iter().flatten().any(|extension| extension["uri"] == uri)
+    }
+
     /// Whether the agent streams. One that does not say is asked to.
     pub(crate) fn streams(&self) -> bool {
         self.value["capabilities"]["streaming"].as_bool().unwrap_or(true)

@@ -113,6 +113,11 @@ impl Client {
         self.call("ListTasks", params, http::QUICK).await
     }
 
+    /// The memory of a context, from an agent that [shows it](Card::extends).
+    pub(crate) async fn context(&self, params: Value) -> Result<Value, Error> {
+        self.call("agentmesh.GetContext", params, http::QUICK).await
+    }
+
     /// `CancelTask`.
     pub(crate) async fn cancel(&self, task: &str) -> Result<Value, Error> {
         self.call("CancelTask", json!({ "id": task }), http::QUICK).await

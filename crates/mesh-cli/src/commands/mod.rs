@@ -6,6 +6,7 @@ pub(crate) mod cancel;
 pub(crate) mod card;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod context;
 pub(crate) mod schema;
 pub(crate) mod send;
 pub(crate) mod tap;

@@ -2,13 +2,14 @@
 
 use crate::support::agentmesh;
 
-const COMMANDS: [&[&str]; 20] = [
+const COMMANDS: [&[&str]; 21] = [
     &[],
     &["up"],
     &["send"],
     &["tap"],
     &["tasks"],
     &["task"],
+    &["context"],
     &["cancel"],
     &["agents"],
     &["card"],

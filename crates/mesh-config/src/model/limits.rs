@@ -30,6 +30,12 @@ section! {
         streams_per_task: usize as Count<usize, 1, 1_000_000> = "10000",
         /// Largest result of a tool.
         tool_result: u64 as Size<1024> = "16MiB",
+        /// Largest value that is kept in a context's memory, as JSON.
+        context_entry: u64 as Size<1024, { 192 << 10 }> = "64KiB",
+        /// Entries in the memory of a context.
+        context_entries: usize as Count<usize, 1, 10_000> = "256",
+        /// Longest key of an entry, in bytes.
+        context_key: usize as Count<usize, 1, 256> = "128",
     }
 }
 

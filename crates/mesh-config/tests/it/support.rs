@@ -111,5 +111,8 @@ limits:
   compress_from: 8KiB
   streams_per_task: 10000
   tool_result: 16MiB
+  context_entry: 64KiB
+  context_entries: 256
+  context_key: 128
 telemetry: { log: json, level: debug, otlp: "http://127.0.0.1:4318" }
 "#;

@@ -12,6 +12,9 @@ use std::collections::HashMap;
 /// Our extension: event numbers in the SSE `id`, and resuming from a number. See `docs/event-log-extension.md`.
 pub const EVENT_LOG_EXTENSION: &str = "urn:agentmesh:a2a-extension:event-log:v1";
 
+/// Our extension: the memory of a context can be read. See `docs/context.md`.
+pub const CONTEXT_EXTENSION: &str = "urn:agentmesh:a2a-extension:context:v1";
+
 pub(super) const V1: &str = "1.0";
 pub(super) const V03: &str = "0.3";
 
@@ -71,19 +74,23 @@ pub(super) fn extended(settings: &HostSettings, public: &AgentCard) -> Option<Ag
 
 /// The extensions that this host and its agent know: ours, then those of the configuration.
 pub(crate) fn declared_extensions(settings: &HostSettings) -> Vec<AgentExtension> {
-    let event_log = AgentExtension {
-        uri: EVENT_LOG_EXTENSION.to_owned(),
-        description: Some("Event numbers, and resuming from one: Last-Event-ID or afterEvent".to_owned()),
+    let ours = [
+        (EVENT_LOG_EXTENSION, "Event numbers, and resuming from one: Last-Event-ID or afterEvent"),
+        (CONTEXT_EXTENSION, "The memory that agents keep in a context can be read"),
+    ];
+    let ours = ours.into_iter().map(|(uri, description)| AgentExtension {
+        uri: uri.to_owned(),
+        description: Some(description.to_owned()),
         required: Some(false),
         params: None,
-    };
+    });
     let configured = settings.agent.card.extensions.iter().map(|extension| AgentExtension {
         uri: extension.uri.clone(),
         description: Some(extension.description.clone()).filter(|text| !text.is_empty()),
         required: Some(extension.required),
         params: extension.params.clone().map(|params| params.into_iter().collect()),
     });
-    std::iter::once(event_log).chain(configured).collect()
+    ours.chain(configured).collect()
 }
 
 /// How callers prove who they are. Nothing is asked of them yet.

@@ -25,4 +25,5 @@ pub(crate) mod v03;
 mod version;
 mod well_known;
 
+pub(crate) use self::envelope::check_depth;
 pub(crate) use self::http::router;

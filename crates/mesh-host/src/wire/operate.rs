@@ -3,10 +3,11 @@
 
 use super::extensions::Extensions;
 use super::params::{
-    self, CardParams, ListParams, PushParams, SendMessageParams, SubscribeParams, TaskParams,
+    self, CardParams, ContextParams, ListParams, PushParams, SendMessageParams, SubscribeParams, TaskParams,
     parse_event_number,
 };
 use crate::card::Published;
+use crate::context::{Entry, EntryPage, MAX_PAGE};
 use crate::host::Host;
 use crate::owner::Detail;
 use crate::push::PushConfig;
@@ -15,7 +16,7 @@ use crate::subscribe::Subscription;
 use http::{HeaderMap, HeaderValue};
 use mesh_core::model::Task;
 use mesh_core::trace::{Span, SpanKind};
-use mesh_core::{A2aError, AgentName, Seq, Tenant, Timestamp, TraceContext};
+use mesh_core::{A2aError, AgentName, ContextId, Seq, Tenant, Timestamp, TraceContext};
 use mesh_log::ListQuery;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -38,6 +39,8 @@ pub(crate) enum Method {
     ListPushConfigs,
     DeletePushConfig,
     GetExtendedAgentCard,
+    /// Our extension (docs/context.md).
+    GetContext,
 }
 
 /// What an operation is called.
@@ -56,7 +59,7 @@ macro_rules! names {
     };
 }
 
-const METHODS: [Names; 11] = names! {
+const METHODS: [Names; 12] = names! {
     SendMessage, "SendMessage", Some("message/send");
     SendStreamingMessage, "SendStreamingMessage", Some("message/stream");
     GetTask, "GetTask", Some("tasks/get");
@@ -68,6 +71,7 @@ const METHODS: [Names; 11] = names! {
     ListPushConfigs, "ListTaskPushNotificationConfigs", Some("tasks/pushNotificationConfig/list");
     DeletePushConfig, "DeleteTaskPushNotificationConfig", Some("tasks/pushNotificationConfig/delete");
     GetExtendedAgentCard, "GetExtendedAgentCard", Some("agent/getAuthenticatedExtendedCard");
+    GetContext, "agentmesh.GetContext", None;
 };
 
 impl Method {
@@ -115,6 +119,7 @@ pub(crate) enum Operation {
     ListPush(PushParams),
     DeletePush(PushParams),
     ExtendedCard(CardParams),
+    Context(ContextParams),
 }
 
 impl Operation {
@@ -138,6 +143,7 @@ impl Operation {
             Method::ListPushConfigs => Self::ListPush(params::decode(params)?),
             Method::DeletePushConfig => Self::DeletePush(params::decode(params)?),
             Method::GetExtendedAgentCard => Self::ExtendedCard(params::decode(params)?),
+            Method::GetContext => Self::Context(params::decode(params)?),
         })
     }
 
@@ -154,6 +160,7 @@ impl Operation {
                 Some(&mut params.tenant)
             }
             Self::ExtendedCard(params) => Some(&mut params.tenant),
+            Self::Context(params) => Some(&mut params.tenant),
         }
     }
 }
@@ -183,6 +190,7 @@ pub(crate) enum Outcome {
     PushConfigs(Vec<PushConfig>),
     /// The extended card.
     Card(Arc<Published>),
+    Context(Box<ContextPage>),
     /// There is nothing to say.
     Nothing,
 }
@@ -202,6 +210,15 @@ pub(crate) struct Page {
     pub(crate) next_page_token: String,
     pub(crate) page_size: i64,
     pub(crate) total_size: u64,
+}
+
+/// The answer of our `GetContext`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ContextPage {
+    context_id: ContextId,
+    entries: Vec<Entry>,
+    next_page_token: String,
 }
 
 /// `SendMessageResponse` with a task.
@@ -229,6 +246,7 @@ impl Outcome {
                 let forms = published.extended.as_ref().ok_or_else(A2aError::internal)?;
                 Ok(forms.plain.body.to_vec())
             }
+            Self::Context(page) => serde_json::to_vec(&page),
             Self::Nothing => Ok(b"{}".to_vec()),
             Self::Stream(subscription) => return Ok(Answer::Stream(subscription)),
         };
@@ -358,7 +376,33 @@ async fn operate(host: &Arc<Host>, operation: Operation, trace: TraceContext) ->
             service.may_see_extended_card(&caller(params.tenant))?;
             Ok(Outcome::Card(host.published()))
         }
+        Operation::Context(params) => context(host, params, trace).await.map(Outcome::Context),
     }
+}
+
+async fn context(
+    host: &Arc<Host>,
+    params: ContextParams,
+    trace: TraceContext,
+) -> Result<Box<ContextPage>, A2aError> {
+    let size = page_size(params.page_size, i64::try_from(MAX_PAGE).unwrap_or(LARGEST_PAGE))?;
+    let caller = host.caller(params.tenant, trace);
+    let context_id = params.context_id;
+    let token = params.page_token.filter(|token| !token.is_empty());
+    let after = token.as_deref().map(params::decode_key).transpose()?;
+    let page = host.service.memory(&caller, context_id.clone(), after.as_deref(), size).await?;
+    let EntryPage { entries, next } = page;
+    let next_page_token = next.map(|key| params::encode_key(&key)).unwrap_or_default();
+    Ok(Box::new(ContextPage { context_id, entries, next_page_token }))
+}
+
+/// How many a page is to have: those asked for, or `usual`.
+fn page_size(asked: Option<i64>, usual: i64) -> Result<usize, A2aError> {
+    let size = asked.filter(|size| *size != 0).unwrap_or(usual);
+    usize::try_from(size)
+        .ok()
+        .filter(|_| (1..=LARGEST_PAGE).contains(&size))
+        .ok_or_else(|| A2aError::invalid("params.pageSize", format_args!("must be from 1 to {LARGEST_PAGE}")))
 }
 
 fn check_sending(params: &SendMessageParams) -> Result<(), A2aError> {
@@ -368,10 +412,7 @@ fn check_sending(params: &SendMessageParams) -> Result<(), A2aError> {
 }
 
 async fn list(host: &Arc<Host>, params: ListParams, trace: TraceContext) -> Result<Page, A2aError> {
-    let size = params.page_size.filter(|size| *size != 0).unwrap_or(DEFAULT_PAGE);
-    if !(1..=LARGEST_PAGE).contains(&size) {
-        return Err(A2aError::invalid("params.pageSize", format_args!("must be from 1 to {LARGEST_PAGE}")));
-    }
+    let size = page_size(params.page_size, DEFAULT_PAGE)?;
     let history = params::history_length(params.history_length)?;
     let token = params.page_token.filter(|token| !token.is_empty());
     let query = ListQuery {
@@ -382,11 +423,12 @@ async fn list(host: &Arc<Host>, params: ListParams, trace: TraceContext) -> Resu
         state: params.status,
         status_at_or_after: params.status_timestamp_after,
         after: token.as_deref().map(decode_cursor).transpose()?,
-        limit: usize::try_from(size).unwrap_or(1),
+        limit: size,
     };
     let caller = host.caller(params.tenant, trace);
     let detail = if params.include_artifacts.unwrap_or(false) { Detail::Whole } else { Detail::NoArtifacts };
     let Listing { tasks, total, next } = host.service.list(&caller, query, View { detail, history }).await?;
     let next_page_token = next.map(|cursor| encode_cursor(&cursor)).unwrap_or_default();
-    Ok(Page { tasks, next_page_token, page_size: size, total_size: total })
+    let page_size = i64::try_from(size).unwrap_or(LARGEST_PAGE);
+    Ok(Page { tasks, next_page_token, page_size, total_size: total })
 }

@@ -1,6 +1,8 @@
 //! The parameters of each operation (section 4.2 and 3.1), checked.
 
 use crate::push::PushConfig;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mesh_core::model::{Message, Role, TaskState};
 use mesh_core::{A2aError, ContextId, Seq, TaskId, Timestamp};
 use serde::de::DeserializeOwned;
@@ -129,6 +131,32 @@ pub(crate) struct ListParams {
     pub(crate) status_timestamp_after: Option<Timestamp>,
     #[serde(default)]
     pub(crate) include_artifacts: Option<bool>,
+}
+
+/// The parameters of our `GetContext`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ContextParams {
+    #[serde(default)]
+    pub(crate) tenant: Option<String>,
+    pub(crate) context_id: ContextId,
+    #[serde(default)]
+    pub(crate) page_size: Option<i64>,
+    #[serde(default)]
+    pub(crate) page_token: Option<String>,
+}
+
+/// A page token of entries: the key behind which the page begins. Any replica can read it.
+pub(crate) fn encode_key(key: &str) -> String {
+    URL_SAFE_NO_PAD.encode(key)
+}
+
+/// Reads a page token of entries.
+pub(crate) fn decode_key(token: &str) -> Result<String, A2aError> {
+    let key = URL_SAFE_NO_PAD.decode(token).ok().and_then(|key| String::from_utf8(key).ok());
+    key.filter(|key| key.len() <= LONGEST_ID).ok_or_else(|| {
+        A2aError::invalid("params.pageToken", "is not a token of this host; start again without it")
+    })
 }
 
 /// `TASK_STATE_UNSPECIFIED` and the empty string mean any state.

@@ -53,6 +53,7 @@ fn write(target: &Target) -> String {
             format!("/tasks/{}/pushNotificationConfigs/{}", escape(task), escape(id))
         }
         Resource::ExtendedCard => "/extendedAgentCard".to_owned(),
+        Resource::Context(id) => format!("/extensions/context/{}", escape(id)),
     };
     tenant.unwrap_or_default() + &path
 }

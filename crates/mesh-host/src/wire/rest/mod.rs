@@ -132,6 +132,7 @@ async fn decode(
             }
         }
         Resource::ExtendedCard => Operation::ExtendedCard(CardParams { tenant: query::tenant(query)? }),
+        Resource::Context(id) => Operation::Context(query::context(query, id)?),
     };
     if let (Some(tenant), Some(field)) = (tenant, operation.tenant_mut()) {
         if field.as_ref().is_some_and(|named| !named.is_empty() && *named != tenant) {

@@ -4,7 +4,7 @@
 //! client would not get what it asked for.
 
 use super::path::unescape;
-use crate::wire::params::{ListParams, TaskParams, parse_state};
+use crate::wire::params::{ContextParams, ListParams, TaskParams, parse_state};
 use mesh_core::{A2aError, ContextId, Seq, TaskId, Timestamp};
 use std::fmt::Display;
 use std::str::FromStr;
@@ -104,6 +104,17 @@ pub(super) fn list(query: &str) -> Result<ListParams, A2aError> {
         history_length: query.typed::<i32>("historyLength", "a whole number")?.map(i64::from),
         status_timestamp_after: query.read("statusTimestampAfter", time)?,
         include_artifacts: query.typed::<bool>("includeArtifacts", "true or false")?,
+    })
+}
+
+/// The parameters of reading a context.
+pub(super) fn context(query: &str, id: String) -> Result<ContextParams, A2aError> {
+    let mut query = Query::parse(query, ["tenant", "pageSize", "pageToken"])?;
+    Ok(ContextParams {
+        context_id: ContextId::from(id),
+        page_size: query.typed::<i32>("pageSize", "a whole number")?.map(i64::from),
+        page_token: query.take("pageToken"),
+        tenant: query.take("tenant"),
     })
 }
 
