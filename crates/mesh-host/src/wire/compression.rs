@@ -31,10 +31,11 @@ impl Accepted {
                 let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
                 let quality =
                     quality.trim().strip_prefix("q=").map_or(1.0, |q| q.trim().parse().unwrap_or(0.0));
-                match name.trim().to_ascii_lowercase().as_str() {
-                    "gzip" | "x-gzip" => accepted = Some(quality > 0.0),
-                    "*" => accepted = accepted.or(Some(quality > 0.0)),
-                    _ => {}
+                let is = |known: &str| name.trim().eq_ignore_ascii_case(known);
+                if is("gzip") || is("x-gzip") {
+                    accepted = Some(quality > 0.0);
+                } else if is("*") {
+                    accepted = accepted.or(Some(quality > 0.0));
                 }
             }
         }
