@@ -67,6 +67,13 @@ impl Framing {
     }
 }
 
+/// A stream that is nothing but an error.
+pub(crate) fn refusal(framing: &Framing, reason: &A2aError) -> Bytes {
+    let mut frame = BytesMut::new();
+    framing.put_error(&mut frame, reason);
+    frame.freeze()
+}
+
 /// The frames of a subscription.
 pub(crate) fn frames(
     framing: Framing,
