@@ -11,12 +11,22 @@ import pytest
 from a2a.client import Client, ClientConfig, create_client
 
 from mesh import Mesh, scripted_agent
+from suites import Agents
 from wire import PATIENCE, Rpc
 
 
 @pytest.fixture(scope="module")
 def mesh(start_shared_mesh: Callable[..., Mesh]) -> Mesh:
     return start_shared_mesh({"agents": {"scripted": scripted_agent(tasks={"concurrency": 64})}})
+
+
+@pytest.fixture(scope="module")
+def agents(start_shared_mesh: Callable[..., Mesh]) -> Agents:
+    """Two agents for suites in other languages: one that notifies loopback addresses, and one that notifies nobody."""
+    agent = scripted_agent(tasks={"concurrency": 64})
+    ordinary = start_shared_mesh({"push": {"allow": ["127.0.0.0/8"]}, "agents": {"scripted": agent}})
+    without_push = start_shared_mesh({"push": {"per_task": 0}, "agents": {"scripted": agent}})
+    return Agents(ordinary.agents["scripted"], without_push.agents["scripted"])
 
 
 @pytest.fixture
