@@ -1,4 +1,4 @@
-"""The official JavaScript clients (@a2a-js/sdk 1.3 and 0.3, unmodified) against our host: see `../javascript`."""
+"""The official JavaScript clients (@a2a-js/sdk 1.3 and 0.3) against our host: see `../javascript`."""
 
 from __future__ import annotations
 

@@ -22,10 +22,10 @@ from a2a.types import (
     ListTaskPushNotificationConfigsRequest,
     TaskPushNotificationConfig,
 )
-from a2a.utils.errors import InvalidParamsError, TaskNotFoundError
+from a2a.utils.errors import InvalidParamsError, PushNotificationNotSupportedError, TaskNotFoundError
 
 from mesh import Mesh, scripted_agent
-from official import request, send
+from official import connect, request, send
 from wire import Rpc, numbers, user_message
 
 KEY = "a key that only the two of them know"
@@ -149,6 +149,21 @@ async def test_a_configuration_is_created_read_listed_and_deleted(
         await blocking_client.get_task_push_notification_config(named)
 
 
+async def test_deleting_a_configuration_again_changes_nothing(
+    blocking_client: Client, receiver: Receiver
+) -> None:
+    task = await send(blocking_client, "ask Who?")
+    for name in ("one", "two"):
+        config = TaskPushNotificationConfig(task_id=task.id, id=name, url=receiver.url)
+        await blocking_client.create_task_push_notification_config(config)
+    gone = DeleteTaskPushNotificationConfigRequest(task_id=task.id, id="one")
+    for _ in range(3):
+        await blocking_client.delete_task_push_notification_config(gone)
+        every = ListTaskPushNotificationConfigsRequest(task_id=task.id)
+        left = (await blocking_client.list_task_push_notification_configs(every)).configs
+        assert [config.id for config in left] == ["two"]
+
+
 async def test_a_private_address_is_refused(blocking_client: Client) -> None:
     task = await send(blocking_client, "ask Who?")
     for url in ("https://10.0.0.1/", "http://169.254.169.254/latest", "http://example.org/hook"):
@@ -179,11 +194,39 @@ async def test_kill_9_loses_no_notification(
         assert receiver.numbers(task) == numbers(await rpc.events(task))
 
 
-async def test_an_agent_without_push_notifications_says_so(start_mesh: Callable[..., Mesh]) -> None:
-    mesh = start_mesh(CONFIG | {"push": {"per_task": 0}})
-    async with Rpc(mesh.agents["scripted"]) as rpc:
-        card = (await rpc.http.get(f"{mesh.agents['scripted']}/.well-known/agent-card.json")).json()
+@pytest.fixture(scope="module")
+def silent(start_shared_mesh: Callable[..., Mesh], key: None) -> Mesh:
+    """A mesh without push notifications."""
+    return start_shared_mesh(CONFIG | {"push": {"per_task": 0}})
+
+
+async def test_an_agent_without_push_notifications_says_so(silent: Mesh) -> None:
+    async with Rpc(silent.agents["scripted"]) as rpc:
+        card = (await rpc.http.get("/.well-known/agent-card.json")).json()
         assert not card["capabilities"]["pushNotifications"]
         for operation in ("CreateTask{}", "GetTask{}", "ListTask{}s", "DeleteTask{}"):
             method = operation.format("PushNotificationConfig")
             assert (await rpc.error(method, {}))["code"] == -32003
+
+
+async def test_the_official_client_is_refused_push_notifications_where_there_are_none(
+    silent: Mesh, binding: str, receiver: Receiver
+) -> None:
+    async with connect(silent.agents["scripted"], binding, streaming=False) as client:
+        task = await send(client, "ask Who?")
+        for refused in (
+            client.create_task_push_notification_config(
+                TaskPushNotificationConfig(task_id=task.id, id="hook", url=receiver.url)
+            ),
+            client.get_task_push_notification_config(
+                GetTaskPushNotificationConfigRequest(task_id=task.id, id="hook")
+            ),
+            client.list_task_push_notification_configs(
+                ListTaskPushNotificationConfigsRequest(task_id=task.id)
+            ),
+            client.delete_task_push_notification_config(
+                DeleteTaskPushNotificationConfigRequest(task_id=task.id, id="hook")
+            ),
+        ):
+            with pytest.raises(PushNotificationNotSupportedError):
+                await refused

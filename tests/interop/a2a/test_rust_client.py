@@ -1,4 +1,4 @@
-"""The official Rust client (a2a-client-lf, with a2a-grpc, unmodified) against our host: see `../rust`."""
+"""The official Rust client (a2a-client-lf, with a2a-grpc) against our host: see `../rust`."""
 
 from __future__ import annotations
 
