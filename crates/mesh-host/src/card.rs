@@ -61,12 +61,14 @@ fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
     } else {
         configured.description.clone()
     };
+    let name = configured
+        .name
+        .clone()
+        .or_else(|| declared.name.clone())
+        .unwrap_or_else(|| settings.name.to_string());
     AgentCard {
-        name: configured
-            .name
-            .clone()
-            .or_else(|| declared.name.clone())
-            .unwrap_or_else(|| settings.name.to_string()),
+        skills: skills(settings, declared, &name, &description),
+        name,
         description,
         version: configured.version.clone(),
         supported_interfaces: interfaces(settings.agent.url().trim_end_matches('/')),
@@ -85,7 +87,6 @@ fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
         },
         default_input_modes: configured.input_modes.clone(),
         default_output_modes: configured.output_modes.clone(),
-        skills: skills(settings, declared),
         provider: configured.provider.as_ref().map(|provider| AgentProvider {
             organization: provider.organization.clone(),
             url: provider.url.clone(),
@@ -123,7 +124,39 @@ fn grpc_address(base: &str) -> Option<String> {
     Some(format!("{}:{port}", uri.host()?))
 }
 
-fn skills(settings: &HostSettings, declared: &DeclaredCard) -> Vec<AgentSkill> {
+/// The skills, each with all that a skill must have, and at least one (section 5.7).
+fn skills(
+    settings: &HostSettings,
+    declared: &DeclaredCard,
+    name: &str,
+    description: &str,
+) -> Vec<AgentSkill> {
+    let mut skills = said_skills(settings, declared);
+    if skills.is_empty() {
+        skills.push(AgentSkill {
+            id: settings.name.to_string(),
+            name: name.to_owned(),
+            description: description.to_owned(),
+            tags: Vec::new(),
+            examples: None,
+            input_modes: None,
+            output_modes: None,
+            security_requirements: None,
+        });
+    }
+    for skill in &mut skills {
+        if skill.description.is_empty() {
+            skill.description.clone_from(&skill.name);
+        }
+        if skill.tags.is_empty() {
+            skill.tags.push(skill.id.clone());
+        }
+    }
+    skills
+}
+
+/// The skills of the configuration, or else those that the worker declares.
+fn said_skills(settings: &HostSettings, declared: &DeclaredCard) -> Vec<AgentSkill> {
     let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
     if !settings.agent.card.skills.is_empty() {
         let configured = settings.agent.card.skills.iter();

@@ -1,7 +1,7 @@
 //! The parameters of each operation (section 4.2 and 3.1), checked.
 
 use crate::push::PushConfig;
-use mesh_core::model::{Message, Role, TaskState};
+use mesh_core::model::{Message, Role, TaskState, unset_if_empty};
 use mesh_core::{A2aError, ContextId, TaskId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -59,7 +59,7 @@ pub(crate) struct TaskParams {
 pub(crate) struct ListParams {
     #[serde(default)]
     pub(crate) tenant: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unset_if_empty")]
     pub(crate) context_id: Option<ContextId>,
     #[serde(default, deserialize_with = "state")]
     pub(crate) status: Option<TaskState>,
