@@ -64,6 +64,7 @@ lint: ## Check formatting, lints, spelling, licences
 	$(CARGO) clippy --locked --manifest-path tests/interop/rust/Cargo.toml --target-dir target/interop-rust --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	python3 scripts/check-dependencies.py
+	python3 scripts/check-conformance.py
 	$(DEV)/typos
 	$(DEV)/ruff check sdk examples scripts tests benches
 	$(DEV)/ruff format --check sdk examples scripts tests benches

@@ -94,6 +94,13 @@ def receiver() -> Iterator[Receiver]:
     receiver.server.shutdown()
 
 
+@pytest.fixture
+def another_receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.server.shutdown()
+
+
 CONFIG = {
     "push": {"allow": ["127.0.0.0/8"], "signing_key": "${PUSH_KEY}"},
     "agents": {"scripted": scripted_agent(tasks={"concurrency": 64})},
@@ -147,6 +154,44 @@ async def test_a_configuration_is_created_read_listed_and_deleted(
     await blocking_client.delete_task_push_notification_config(gone)
     with pytest.raises(TaskNotFoundError):
         await blocking_client.get_task_push_notification_config(named)
+
+
+async def test_each_of_several_addresses_gets_every_event(
+    blocking_client: Client, receiver: Receiver, another_receiver: Receiver
+) -> None:
+    task = await send(blocking_client, "ask Who? && chunks 3")
+    for name, of in (("one", receiver), ("two", another_receiver)):
+        config = TaskPushNotificationConfig(task_id=task.id, id=name, url=of.url)
+        await blocking_client.create_task_push_notification_config(config)
+    await send(blocking_client, "Ada", task_id=task.id)
+    told = []
+    for of in (receiver, another_receiver):
+        await asyncio.to_thread(of.wait_for_end, task.id)
+        told.append({number: event for _, number, event in of.got})
+    assert told[0] == told[1]
+    assert all(len(event) == 1 for event in told[0].values())
+    assert {kind for event in told[0].values() for kind in event} == {"statusUpdate", "artifactUpdate"}
+
+
+async def test_secrets_of_a_configuration_are_in_no_log(
+    blocking_client: Client, receiver: Receiver, mesh: Mesh
+) -> None:
+    wanted = request("echo done")
+    secret = TaskPushNotificationConfig(
+        id="hook",
+        url=receiver.url,
+        token="the-token-of-one",
+        authentication=AuthenticationInfo(scheme="Bearer", credentials="the-key-of-one"),
+    )
+    wanted.configuration.task_push_notification_config.CopyFrom(secret)
+    (response,) = [event async for event in blocking_client.send_message(wanted)]
+    await asyncio.to_thread(receiver.wait_for_end, response.task.id)
+    secret.url = "http://127.0.0.1:1/nobody"
+    secret.task_id = (await send(blocking_client, "ask Who?")).id
+    await blocking_client.create_task_push_notification_config(secret)
+    await send(blocking_client, "Ada", task_id=secret.task_id)
+    for text in (mesh.log(), json.dumps(mesh.audit())):
+        assert not any(hidden in text for hidden in ("the-token-of-one", "the-key-of-one", KEY))
 
 
 async def test_deleting_a_configuration_again_changes_nothing(
