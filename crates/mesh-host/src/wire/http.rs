@@ -78,6 +78,10 @@ async fn answer(
                 host.settings.limits.keep_alive,
             )))
         }
+        // Clients of 0.3 that asked for a stream understand nothing else.
+        Err(error) if old && method.is_some_and(Method::is_streaming) => {
+            body::stream(Body::from(sse::refusal(&Framing::V03(request.id.into_owned()), &error)))
+        }
         Err(error) => respond(StatusCode::OK, JSON, envelope::error(&request.id, &error)),
     }
 }
@@ -90,13 +94,15 @@ enum Spoken {
 }
 
 impl Spoken {
-    /// An absent version means 0.3. But the names of 1.0's methods are its own, so a request that uses one can only mean that.
+    /// What a request without a version means is decided by section 3.6.2: 0.3, whose methods have other names than those of 1.0.
     fn of(uri: &Uri, headers: &HeaderMap, request: &Request<'_>) -> Result<Self, A2aError> {
         match Asked::of(uri, headers) {
             Asked::V1 => Ok(Self::V1),
-            Asked::Nothing if !request.method.contains('/') => Ok(Self::V1),
             Asked::V03 if Method::parse(&request.method).is_some() => {
                 Err(version::refusal("0.3 with a method of 1.0"))
+            }
+            asked @ Asked::Nothing if Method::parse(&request.method).is_some() => {
+                version::only_v1(asked).map(|()| Self::V1)
             }
             Asked::Nothing | Asked::V03 => Ok(Self::V03),
             Asked::Other(asked) => Err(version::refusal(asked)),

@@ -85,6 +85,10 @@ impl Method {
         METHODS.iter().find(|names| names.v03 == Some(name)).map(|names| names.method)
     }
 
+    pub(crate) fn is_streaming(self) -> bool {
+        matches!(self, Self::SendStreamingMessage | Self::SubscribeToTask)
+    }
+
     fn is_push(self) -> bool {
         matches!(
             self,

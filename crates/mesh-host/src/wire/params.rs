@@ -3,7 +3,7 @@
 use crate::push::PushConfig;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use mesh_core::model::{Message, Role, TaskState};
+use mesh_core::model::{Message, Role, TaskState, unset_if_empty};
 use mesh_core::{A2aError, ContextId, Seq, TaskId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -117,7 +117,7 @@ pub(crate) fn parse_event_number(text: &str) -> Option<Seq> {
 pub(crate) struct ListParams {
     #[serde(default)]
     pub(crate) tenant: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unset_if_empty")]
     pub(crate) context_id: Option<ContextId>,
     #[serde(default, deserialize_with = "state")]
     pub(crate) status: Option<TaskState>,

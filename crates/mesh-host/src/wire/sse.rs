@@ -64,6 +64,13 @@ impl Framing {
     }
 }
 
+/// A stream that is nothing but an error.
+pub(crate) fn refusal(framing: &Framing, reason: &A2aError) -> Bytes {
+    let mut frame = BytesMut::new();
+    framing.put_error(&mut frame, reason);
+    frame.freeze()
+}
+
 /// The frames of a subscription; a comment whenever it was silent for `keep_alive`.
 pub(crate) fn frames(
     framing: Framing,

@@ -296,25 +296,20 @@ fn log_detail(agent: &str, detail: Option<&str>) {
 pub(super) fn report(line: &mut FromWorker<'_>) -> Result<Report, String> {
     match line.kind.as_deref() {
         Some("status") => Ok(Report::Status(line.take_parts())),
-        Some("token") => Ok(Report::Artifact {
-            artifact: Artifact {
-                artifact_id: ArtifactId::new(
-                    line.artifact_id.take().unwrap_or_else(|| TOKEN_ARTIFACT.to_owned()),
-                ),
+        Some("token") => {
+            let id = line.artifact_id.take().unwrap_or_else(|| TOKEN_ARTIFACT.to_owned());
+            let artifact = Artifact {
+                artifact_id: ArtifactId::new(id),
                 name: line.name.take(),
                 description: None,
                 parts: line.take_parts(),
                 metadata: None,
                 extensions: Vec::new(),
-            },
-            append: true,
-            last_chunk: false,
-        }),
+            };
+            Ok(Report::Artifact { artifact: checked(artifact)?, append: true, last_chunk: false })
+        }
         Some("artifact") => {
-            let artifact = line.artifact.take().ok_or("an artifact event without artifact")?;
-            if artifact.artifact_id.as_str().is_empty() {
-                return Err("an artifact without artifactId".to_owned());
-            }
+            let artifact = checked(line.artifact.take().ok_or("an artifact event without artifact")?)?;
             let (append, last_chunk) = (line.append.unwrap_or(false), line.last_chunk.unwrap_or(false));
             Ok(Report::Artifact { artifact, append, last_chunk })
         }
@@ -329,4 +324,15 @@ pub(super) fn report(line: &mut FromWorker<'_>) -> Result<Report, String> {
         }
         other => Err(format!("unknown kind of event {other:?}")),
     }
+}
+
+/// What every artifact must have (section 4.1.7).
+fn checked(artifact: Artifact) -> Result<Artifact, String> {
+    if artifact.artifact_id.as_str().is_empty() {
+        return Err("an artifact without artifactId".to_owned());
+    }
+    if artifact.parts.is_empty() {
+        return Err(format!("artifact `{}`: has no parts; it must have at least one", artifact.artifact_id));
+    }
+    Ok(artifact)
 }

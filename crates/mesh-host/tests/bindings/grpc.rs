@@ -14,6 +14,7 @@ use prost::Message as _;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding::Gzip;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -47,14 +48,24 @@ impl Server {
         Self { served, channel: channel.connect().await.unwrap(), shutdown }
     }
 
-    fn client(&self) -> A2aServiceClient<Channel> {
-        A2aServiceClient::new(self.channel.clone())
+    fn client(&self) -> A2aServiceClient<InterceptedService<Channel, Version>> {
+        A2aServiceClient::with_interceptor(self.channel.clone(), say_version as Version)
     }
 
     async fn stop(self) {
         self.served.stop().await;
         self.shutdown.cancel();
     }
+}
+
+type Version = fn(Request<()>) -> Result<Request<()>, Status>;
+
+/// Says that the client speaks 1.0, where the request says nothing else.
+fn say_version(mut request: Request<()>) -> Result<Request<()>, Status> {
+    if !request.metadata().contains_key("a2a-version") {
+        request.metadata_mut().insert("a2a-version", "1.0".parse().unwrap());
+    }
+    Ok(request)
 }
 
 fn send(text: &str) -> pb::SendMessageRequest {
@@ -285,13 +296,17 @@ async fn errors_have_the_specified_codes_and_details() {
     assert_eq!(error.code(), Code::InvalidArgument);
     let error = client.get_extended_agent_card(pb::GetExtendedAgentCardRequest::default()).await.unwrap_err();
     assert_eq!(reason(&error), "UNSUPPORTED_OPERATION");
-    let mut old = Request::new(nobody);
-    old.metadata_mut().insert("a2a-version", "99.0".parse().unwrap());
-    let error = client.get_task(old).await.unwrap_err();
-    assert_eq!(
-        (error.code(), reason(&error)),
-        (Code::FailedPrecondition, "VERSION_NOT_SUPPORTED".to_owned())
-    );
+    for version in ["99.0", "0.3", ""] {
+        let mut other = Request::new(nobody.clone());
+        other.metadata_mut().insert("a2a-version", version.parse().unwrap());
+        let error = client.get_task(other).await.unwrap_err();
+        assert_eq!(
+            (error.code(), reason(&error)),
+            (Code::FailedPrecondition, "VERSION_NOT_SUPPORTED".to_owned())
+        );
+    }
+    let silent = A2aServiceClient::new(server.channel.clone()).get_task(nobody).await.unwrap_err();
+    assert_eq!(reason(&silent), "VERSION_NOT_SUPPORTED");
     let error = client.send_message(pb::SendMessageRequest::default()).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
     let violations = error.get_details_bad_request().unwrap().field_violations;

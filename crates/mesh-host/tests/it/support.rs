@@ -138,7 +138,8 @@ impl Bench {
         headers: &[(&'static str, &str)],
     ) -> http::Response<Body> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let mut request = Request::post("/").header("content-type", "application/json");
+        let mut request =
+            Request::post("/").header("content-type", "application/json").header("a2a-version", "1.0");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -101,14 +101,9 @@ fn unexpected(arrival: &Arrival) -> Status {
     status::of(A2aError::internal(), arrival.trace())
 }
 
-/// The service's name is that of 1.0, so a client that says nothing means that.
 fn check_version(metadata: &MetadataMap) -> Result<(), A2aError> {
     let asked = metadata.get(version::HEADER).map(|value| value.to_str().unwrap_or("not text"));
-    match Asked::parse(asked.unwrap_or_default()) {
-        Asked::V1 | Asked::Nothing => Ok(()),
-        Asked::V03 => Err(version::refusal("0.3")),
-        Asked::Other(asked) => Err(version::refusal(asked)),
-    }
+    version::only_v1(Asked::parse(asked.unwrap_or_default()))
 }
 
 /// Events of a subscription, read from the log when the client takes them; with their numbers, if the client asks for our

@@ -92,13 +92,7 @@ async fn decode(
     resource: Resource,
     method: Method,
 ) -> Result<Operation, Refusal> {
-    match Asked::of(&head.uri, &head.headers) {
-        Asked::V1 => {}
-        // The paths of 1.0 are its own; those of 0.3 are the same under /v1.
-        Asked::Nothing if tenant.as_deref() != Some("v1") => {}
-        Asked::Nothing | Asked::V03 => return Err(version::refusal("0.3").into()),
-        Asked::Other(asked) => return Err(version::refusal(asked).into()),
-    }
+    version::only_v1(Asked::of(&head.uri, &head.headers))?;
     let query = head.uri.query().unwrap_or_default();
     let mut operation = match resource {
         Resource::Send | Resource::Stream => {
