@@ -3,6 +3,7 @@
 use crate::a2a::{Card, Client};
 use crate::cli::GatewayArgs;
 use crate::exit::{Failure, Outcome};
+use crate::output::Printer;
 use crate::{http, target};
 use futures_util::StreamExt as _;
 use reqwest::Url;
@@ -102,6 +103,42 @@ pub(crate) async fn card(http: &http::Client, args: &GatewayArgs, named: &str) -
     };
     let (url, card) = Card::fetch(http, &address).await?;
     Ok((http::parse_url(&url).map_err(Failure::usage)?, card))
+}
+
+/// Asks agents, several at a time. One that does not answer is named, and what the others say is still there.
+pub(crate) async fn ask_all<T>(
+    agents: Vec<(String, Outcome<Agent>)>,
+    printer: &Printer,
+    ask: impl AsyncFn(&Agent) -> Outcome<T>,
+) -> Outcome<Vec<(String, T)>> {
+    let asked = agents.len();
+    let ask = &ask;
+    let answers: Vec<(String, Outcome<T>)> = futures_util::stream::iter(agents)
+        .map(|(name, agent)| async move {
+            match agent {
+                Ok(agent) => (name, ask(&agent).await),
+                Err(failure) => (name, Err(failure)),
+            }
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let (mut heard, mut failures) = (Vec::new(), Vec::new());
+    for (name, answer) in answers {
+        match answer {
+            Ok(answer) => heard.push((name, answer)),
+            Err(failure) => {
+                printer.warn(&format!("{name}: {failure}"));
+                failures.push(failure);
+            }
+        }
+    }
+    match failures.into_iter().next() {
+        Some(first) if heard.is_empty() && asked > 0 => {
+            Err(Failure::new(first.status, "no agent could be asked"))
+        }
+        _ => Ok(heard),
+    }
 }
 
 /// The agent that has this task, with the task: the named one, or the first in the directory that knows it.

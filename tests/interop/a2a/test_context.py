@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import httpx
 import pytest
 
 from mesh import ROOT, Mesh, binary, eventually, scripted_agent
-from wire import PATIENCE, Rpc, user_message
+from wire import PATIENCE, Rpc, parts, user_message
 
 StartMesh = Callable[..., Mesh]
 
@@ -99,6 +100,32 @@ async def test_what_an_agent_gave_to_another_is_canceled_with_its_task(
         await first.result("CancelTask", {"id": task["id"]})
         events = await second.events(given[0]["id"])
         assert events[-1].state == "TASK_STATE_CANCELED"
+
+
+PYTHON_AGENT = """
+async def run(task):
+    total = await task.memory.update("n", lambda n: n + 1, 0)
+    past = [f"{earlier.text}: {earlier.answer}" for earlier in await task.history()]
+    return f"{total} after {past}"
+"""
+
+
+async def test_a_python_worker_counts_in_the_memory_and_knows_what_was_said(
+    start_mesh: StartMesh, tmp_path: Path
+) -> None:
+    (tmp_path / "agent.py").write_text(PYTHON_AGENT)
+    worker = {
+        "command": [sys.executable, "-m", "agentmesh", "agent:run"],
+        "cwd": str(tmp_path),
+        "env": {"PYTHONPATH": str(ROOT / "sdk/python/src")},
+    }
+    mesh = start_mesh({"agents": {"python": scripted_agent(worker=worker), "other": scripted_agent()}})
+    await say(mesh, "other", memory("put", key="n", value=40))
+    await say(mesh, "other", "echo hello")
+    answer = await say(mesh, "python", "go")
+    [told] = parts(answer, "response")
+    assert told.startswith("41 after ['memory ")
+    assert told.endswith("'echo hello: hello']")
 
 
 @pytest.fixture

@@ -6,15 +6,12 @@ use crate::directory::{self, Agent, Directory};
 use crate::exit::{ExitStatus, Failure, Outcome};
 use crate::http;
 use crate::output::{Ink, Printer, one_line, shorten};
-use futures_util::StreamExt as _;
 use mesh_core::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
 /// How much of a text a line shows.
 const TEXT: usize = 100;
-/// How many agents are asked at a time.
-const AT_ONCE: usize = 8;
 /// Pages of an agent's tasks, and of its entries, that are read at most.
 const PAGES: usize = 100;
 
@@ -42,7 +39,7 @@ pub(crate) async fn run(args: ContextArgs, printer: &Printer) -> Outcome {
         }
         None => Directory::read(&http, &args.gateway).await?.all().await,
     };
-    let found = ask_all(agents, &args.id, printer).await?;
+    let found = gather(agents, &args.id, printer).await?;
     if found.tasks.is_empty() && found.entries.is_empty() {
         return Err(Failure::not_found(format!("nothing is known of a context `{}`", args.id))
             .hint("`agentmesh tasks` shows the contexts of tasks; an agent outside the directory is named with --agent URL"));
@@ -56,40 +53,17 @@ pub(crate) async fn run(args: ContextArgs, printer: &Printer) -> Outcome {
     Ok(ExitStatus::Ok)
 }
 
-/// Asks every agent. One that does not answer is named, and what the others say is still shown.
-async fn ask_all(agents: Vec<(String, Outcome<Agent>)>, id: &str, printer: &Printer) -> Outcome<Found> {
-    let asked = agents.len();
-    let answers: Vec<(String, Outcome<Answer>)> = futures_util::stream::iter(agents)
-        .map(|(name, agent)| async move {
-            match agent {
-                Ok(agent) => (name, ask(&agent, id).await),
-                Err(failure) => (name, Err(failure)),
-            }
-        })
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
+/// What all of them have.
+async fn gather(agents: Vec<(String, Outcome<Agent>)>, id: &str, printer: &Printer) -> Outcome<Found> {
     let mut found = Found::default();
-    let mut failures = Vec::new();
-    for (name, answer) in answers {
-        match answer {
-            Ok(Answer { tasks, entries }) => {
-                found.tasks.extend(tasks.into_iter().map(|task| json!({ "agent": name, "task": task })));
-                found.entries.extend(entries.into_iter().map(|entry| {
-                    let key = entry["key"].as_str().unwrap_or_default().to_owned();
-                    ((key, entry["version"].as_u64().unwrap_or_default()), entry)
-                }));
-            }
-            Err(failure) => {
-                printer.warn(&format!("{name}: {failure}"));
-                failures.push(failure);
-            }
-        }
-    }
-    if failures.len() == asked
-        && let Some(first) = failures.into_iter().next()
+    for (name, Answer { tasks, entries }) in
+        directory::ask_all(agents, printer, async |agent| ask(agent, id).await).await?
     {
-        return Err(Failure::new(first.status, "no agent could be asked"));
+        found.tasks.extend(tasks.into_iter().map(|task| json!({ "agent": name, "task": task })));
+        found.entries.extend(entries.into_iter().map(|entry| {
+            let key = entry["key"].as_str().unwrap_or_default().to_owned();
+            ((key, entry["version"].as_u64().unwrap_or_default()), entry)
+        }));
     }
     found.tasks.sort_by_key(|entry| begun(&entry["task"]));
     Ok(found)

@@ -251,8 +251,8 @@ impl Asked {
         let what = match (line.tool.take(), line.agent.take(), line.memory, line.history) {
             (Some(tool), None, None, None) => What::Tool(tool, line.arguments.map(ToOwned::to_owned)),
             (None, Some(agent), None, None) => {
-                let parts = line.take_parts();
-                What::Agent(agent, if parts.is_empty() { vec![Part::text("")] } else { parts })
+                let text = line.text.take().unwrap_or_default();
+                What::Agent(agent, line.parts.take().unwrap_or_else(|| vec![Part::text(text)]))
             }
             (None, None, Some(memory), None) => {
                 What::Context(ContextCall::Memory(MemoryCall::parse(memory)?))

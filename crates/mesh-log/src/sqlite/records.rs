@@ -181,15 +181,18 @@ impl Records for SqliteRecords {
         self.readers
             .run(move |connection| {
                 let mut found = Vec::new();
+                if limit == 0 {
+                    return Ok(found);
+                }
                 walk(connection, "tenant, name, version, value", &from, |row| {
                     let record = record(space, row)?;
-                    if found.len() >= limit || !is_within(&record.key, space, tenant.as_ref(), &prefix) {
+                    if !is_within(&record.key, space, tenant.as_ref(), &prefix) {
                         return Ok(false);
                     }
                     if record.key.name.starts_with(&prefix) {
                         found.push(record);
                     }
-                    Ok(true)
+                    Ok(found.len() < limit)
                 })?;
                 Ok(found)
             })
