@@ -6,6 +6,7 @@ use crate::members::Members;
 use crate::metrics::{AgentMetrics, HostMetrics};
 use crate::owner::{OwnerError, Owners, OwnersParts};
 use crate::push::{Push, PushParts};
+use crate::retention::{Retention, Swept};
 use crate::service::{Caller, Service};
 use crate::settings::HostSettings;
 use crate::subscribe::Subscribers;
@@ -68,6 +69,7 @@ pub struct Host {
     problem: watch::Receiver<Option<String>>,
     supervisor: Arc<Supervisor>,
     members: Arc<Members>,
+    retention: Arc<Retention>,
     /// No new tasks are started any more.
     draining: CancellationToken,
     /// Streams end.
@@ -114,6 +116,16 @@ impl Host {
             stop: stop.clone(),
             tracker: tracker.clone(),
         })?;
+        let retention = Arc::new(Retention {
+            host: id.clone(),
+            settings: Arc::clone(&settings),
+            log: Arc::clone(&log),
+            owners: owners.clone(),
+            push: Arc::clone(&push),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            stop: stop.clone(),
+        });
         let members = Arc::new(Members {
             push: Arc::clone(&push),
             host: id,
@@ -168,6 +180,7 @@ impl Host {
             problem,
             supervisor,
             members,
+            retention,
             draining,
             closing,
             stop,
@@ -210,6 +223,7 @@ impl Host {
         self.tracker.spawn(Arc::clone(&self.members).watch());
         self.tracker.spawn(Arc::clone(&self.members).claim());
         self.tracker.spawn(Arc::clone(&self.members).count());
+        self.tracker.spawn(Arc::clone(&self.retention).keep());
         let host = Arc::clone(self);
         self.tracker.spawn(async move { host.service.dispatcher.dispatch(host.draining.clone()).await });
         Ok(resumed)
@@ -234,6 +248,15 @@ impl Host {
             }
         }
         Ok(resumed)
+    }
+
+    /// Trims and deletes what is not to be kept any more of the agent's ended tasks (`tasks.retention`), at once. A host that was
+    /// started does so by itself, about every minute.
+    ///
+    /// # Errors
+    /// The log cannot be read or written; the next sweep goes on.
+    pub async fn sweep(&self) -> Result<Swept, HostError> {
+        Ok(self.retention.sweep().await?)
     }
 
     /// `None` when the worker is ready for tasks, otherwise why it is not.

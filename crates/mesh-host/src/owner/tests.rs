@@ -9,8 +9,8 @@ use mesh_core::model::{Message, Part, Role, TaskState};
 use mesh_core::{AgentName, ContextId, MessageId, Principal, PrincipalId, Seq, TaskId, TaskKey};
 use mesh_core::{Clock, Tenant, Timestamp, TraceContext};
 use mesh_log::{
-    Append, AppendError, EventLog, ListQuery, LogError, MemoryLog, Page, Pressure, ReadLimit, Records,
-    StoredEvent, TaskHead,
+    Append, AppendError, Ended, EventLog, ListQuery, LogError, MemoryLog, Page, Pressure, ReadLimit, Records,
+    StoredEvent, TaskHead, Trim,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -102,6 +102,24 @@ impl EventLog for Flaky {
 
     async fn pressure(&self, agent: &AgentName) -> Result<Pressure, LogError> {
         self.log.pressure(agent).await
+    }
+
+    async fn ended(
+        &self,
+        agent: &AgentName,
+        before: Timestamp,
+        which: Ended,
+        limit: usize,
+    ) -> Result<Vec<TaskHead>, LogError> {
+        self.log.ended(agent, before, which, limit).await
+    }
+
+    async fn trim(&self, tasks: Vec<Trim>) -> Result<Vec<TaskKey>, LogError> {
+        self.log.trim(tasks).await
+    }
+
+    async fn reclaim(&self) -> Result<bool, LogError> {
+        self.log.reclaim().await
     }
 
     fn arrivals(&self) -> watch::Receiver<u64> {
