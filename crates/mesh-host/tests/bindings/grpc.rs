@@ -31,7 +31,10 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
-        let served = Served::start().await;
+        Self::behind(Served::start().await).await
+    }
+
+    async fn behind(served: Served) -> Self {
         let listener = mesh_net::bind("127.0.0.1:0".parse().unwrap(), "test").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -212,6 +215,29 @@ async fn errors_have_the_specified_codes_and_details() {
     assert_eq!(violations[0].field, "message");
     let elsewhere = pb::ListTasksRequest { tenant: "other".to_owned(), ..Default::default() };
     assert_eq!(client.list_tasks(elsewhere).await.unwrap().into_inner().total_size, 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn events_that_were_trimmed_are_out_of_range_and_the_last_number_is_not() {
+    let served = Served::with("{ retention: { events: 0s } }").await;
+    let (id, last) = served.trimmed("hello").await;
+    let server = Server::behind(served).await;
+    let mut client = server.client();
+    let resume = |after: u64| {
+        let mut resume = Request::new(pb::SubscribeToTaskRequest { id: id.clone(), ..Default::default() });
+        resume.metadata_mut().insert("last-event-id", after.to_string().parse().unwrap());
+        resume
+    };
+    for after in [0, last - 1] {
+        let gone = client.subscribe_to_task(resume(after)).await.unwrap_err();
+        assert_eq!((gone.code(), reason(&gone)), (Code::OutOfRange, "EVENTS_TRIMMED".to_owned()));
+        let info = gone.get_details_error_info().unwrap();
+        assert_eq!(info.metadata["firstEvent"], last.to_string());
+    }
+    assert_eq!(rest(client.subscribe_to_task(resume(last)).await.unwrap().into_inner()).await, []);
+    let get = pb::GetTaskRequest { id, ..Default::default() };
+    assert_eq!(state(&client.get_task(get).await.unwrap().into_inner()), TaskState::Completed);
     server.stop().await;
 }
 

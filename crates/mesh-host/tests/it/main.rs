@@ -8,6 +8,7 @@ mod faults;
 mod gateway;
 mod push;
 mod restart;
+mod retention;
 mod several;
 mod streams;
 mod support;

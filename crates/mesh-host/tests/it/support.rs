@@ -5,7 +5,7 @@ use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use mesh_config::{Agent, Card, Launch, Limits, OnWorkerLoss, Push, Tasks, Worker};
 use mesh_core::trace::Tracer;
-use mesh_core::{AgentName, Principal, SystemClock};
+use mesh_core::{AgentName, Clock, Principal, SystemClock};
 use mesh_host::{Host, HostMetrics, HostParts, HostSettings};
 use mesh_log::{EventLog, MemoryLog};
 use mesh_policy::LocalOnly;
@@ -85,12 +85,17 @@ impl Bench {
     }
 
     pub(crate) async fn on(settings: HostSettings, log: Arc<dyn EventLog>) -> Self {
+        Self::at(settings, log, Arc::new(SystemClock)).await
+    }
+
+    /// With a clock of its own.
+    pub(crate) async fn at(settings: HostSettings, log: Arc<dyn EventLog>, clock: Arc<dyn Clock>) -> Self {
         let mut registry = Registry::default();
         let host = Host::new(HostParts {
             settings,
             log,
             authorizer: Arc::new(LocalOnly),
-            clock: Arc::new(SystemClock),
+            clock,
             tracer: Tracer::default(),
             metrics: HostMetrics::register(&mut registry),
         })
