@@ -159,8 +159,14 @@ impl Shared {
     /// The last frame of a task, if there is such a task.
     async fn last(&self, key: &TaskKey) -> Result<Option<Frame>, LogError> {
         let Some(origin) = self.origin(key).await? else { return Ok(None) };
-        let last = self.link.last_frame(&self.link.names.task(key, &origin)).await?;
-        Ok(last.map(|(_, frame)| frame).filter(|frame| frame.kind != Kind::Removed))
+        let Some((message, frame)) = self.link.last_frame(&self.link.names.task(key, &origin)).await? else {
+            return Ok(None);
+        };
+        if frame.kind != Kind::Append {
+            // Whoever sees such a head must not be given the events of before.
+            self.absorb(&origin, &frame, message)?;
+        }
+        Ok(Some(frame).filter(|frame| frame.kind != Kind::Removed))
     }
 
     /// The consumer has brought everything up to this message.

@@ -359,7 +359,11 @@ impl Records for Bucket {
     ) -> Result<Vec<Record>, LogError> {
         self.shared.open()?;
         follow::catch_up(&self.shared).await?;
-        let first = RecordKey::new(space, tenant.cloned().unwrap_or_else(|| Tenant::from("")), "");
+        // Of one tenant, what begins with the prefix lies together.
+        let first = match tenant {
+            Some(tenant) => RecordKey::new(space, tenant.clone(), prefix),
+            None => RecordKey::new(space, Tenant::from(""), ""),
+        };
         let mut from = match after {
             Some(after) if *after >= first => Bound::Excluded(after.clone()),
             _ => Bound::Included(first),
@@ -371,7 +375,10 @@ impl Records for Bucket {
                 .versions()
                 .range((from, Bound::Unbounded))
                 .map(|(key, _)| key)
-                .take_while(|key| key.space == space && tenant.is_none_or(|tenant| key.tenant == *tenant))
+                .take_while(|key| key.space == space)
+                .take_while(|key| {
+                    tenant.is_none_or(|tenant| key.tenant == *tenant && key.name.starts_with(prefix))
+                })
                 .filter(|key| key.name.starts_with(prefix))
                 .take(limit - records.len())
                 .cloned()

@@ -345,10 +345,10 @@ impl EventLog for SqliteLog {
     async fn trim(&self, tasks: Vec<Trim>) -> Result<Vec<TaskKey>, LogError> {
         let shared = Arc::clone(&self.shared);
         self.alone(move |connection| {
-            let changed = trim::trim(connection, &tasks)?;
-            let mut recent = shared.recent();
-            changed.iter().for_each(|key| recent.rings.forget(key));
-            Ok(changed)
+            trim::trim(connection, &tasks, |changed| {
+                let mut recent = shared.recent();
+                changed.iter().for_each(|key| recent.rings.forget(key));
+            })
         })
         .await
     }

@@ -150,25 +150,32 @@ impl Records for SqliteRecords {
         after: Option<&RecordKey>,
         limit: usize,
     ) -> Result<Vec<Record>, LogError> {
-        let (only, prefix) = (tenant.map(|tenant| tenant.as_str().to_owned()), prefix.to_owned());
-        let after = after.map_or_else(
-            || (only.clone().unwrap_or_default(), String::new()),
-            |after| (after.tenant.as_str().to_owned(), after.name.clone()),
-        );
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let (only, prefix, after) = (tenant.cloned(), prefix.to_owned(), after.cloned());
         self.readers
             .run(move |connection| {
-                connection
-                    .prepare_cached(
-                        "SELECT tenant, name, version, value FROM records
-                         WHERE space = ?1 AND (tenant, name) > (?2, ?3) AND (?4 IS NULL OR tenant = ?4)
-                           AND substr(name, 1, length(?5)) = ?5
-                         ORDER BY tenant, name LIMIT ?6",
-                    )?
-                    .query_map(params![space.as_str(), after.0, after.1, only, prefix, limit], |row| {
-                        record(space, row)
-                    })?
-                    .collect()
+                // Of one tenant, what begins with the prefix lies together.
+                let first = only.as_ref().map(|tenant| (tenant.as_str(), prefix.as_str()));
+                let behind = after.as_ref().map(|after| (after.tenant.as_str(), after.name.as_str()));
+                let (from_tenant, from_name) = first.max(behind).unwrap_or_default();
+                let mut statement = connection.prepare_cached(
+                    "SELECT tenant, name, version, value FROM records
+                     WHERE space = ?1 AND (tenant, name) >= (?2, ?3) ORDER BY tenant, name",
+                )?;
+                let mut rows = statement.query(params![space.as_str(), from_tenant, from_name])?;
+                let mut records = Vec::new();
+                while records.len() < limit
+                    && let Some(row) = rows.next()?
+                {
+                    let (tenant, name) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+                    let fits = name.starts_with(&prefix);
+                    if only.as_ref().is_some_and(|only| only.as_str() != tenant || !fits) {
+                        break;
+                    }
+                    if fits && behind != Some((tenant, name)) {
+                        records.push(record(space, row)?);
+                    }
+                }
+                Ok(records)
             })
             .await
     }

@@ -34,8 +34,13 @@ impl Room {
     }
 }
 
-/// Trims or removes tasks in one transaction; returns those that it changed.
-pub(super) fn trim(connection: &Connection, tasks: &[Trim]) -> rusqlite::Result<Vec<TaskKey>> {
+/// Trims or removes tasks in one transaction; returns those that it changed, and before that tells who has to forget them:
+/// whoever sees the new head must not be given the events of before.
+pub(super) fn trim(
+    connection: &Connection,
+    tasks: &[Trim],
+    forget: impl FnOnce(&[TaskKey]),
+) -> rusqlite::Result<Vec<TaskKey>> {
     // Dropped without being committed, it is rolled back.
     let transaction = connection.unchecked_transaction()?;
     let mut room = Room::new();
@@ -45,6 +50,7 @@ pub(super) fn trim(connection: &Connection, tasks: &[Trim]) -> rusqlite::Result<
             changed.push(task.key.clone());
         }
     }
+    forget(&changed);
     transaction.commit()?;
     Ok(changed)
 }
