@@ -166,11 +166,12 @@ impl A2aError {
         Self::new(ErrorKind::TaskNotFound, format!("no task `{shown}`"))
     }
 
-    /// The events before `first` are no longer kept. `first` stands for them, too.
+    /// The task's events are no longer kept one by one; `first` is the number of the last of them, and the first one that
+    /// can be gone on from.
     pub fn events_trimmed(first: u64) -> Self {
         let message = format!(
-            "the task's events before number {first} are no longer kept (tasks.retention.events); read the task as it is \
-             with GetTask, or go on from number {first}"
+            "the task's events up to number {first} are no longer kept one by one (tasks.retention.events); read the \
+             task as it is with GetTask, or resume after number {first}"
         );
         Self {
             metadata: vec![("firstEvent", first.to_string())],

@@ -284,26 +284,33 @@ impl EventLog for MemoryLog {
         which: Ended,
         limit: usize,
     ) -> Result<Vec<TaskHead>, LogError> {
+        fn order(head: &TaskHead) -> (Timestamp, &TaskId, &Tenant) {
+            (head.status_at, &head.key.task, &head.key.tenant)
+        }
         let state = self.open()?;
-        let of_agent = state.tasks.values().filter(|task| task.head.control.agent == *agent);
-        let mut heads: Vec<&TaskHead> =
-            of_agent.map(|task| &task.head).filter(|head| head.state.is_terminal()).collect();
-        let order = |head: &TaskHead| (head.status_at, head.key.task.clone(), head.key.tenant.clone());
-        heads.sort_unstable_by_key(|head| order(head));
-        match which {
+        let ended = || {
+            let heads = state.tasks.values().map(|task| &task.head);
+            heads.filter(|head| head.control.agent == *agent && head.state.is_terminal())
+        };
+        let in_time = ended().filter(|head| head.status_at < before);
+        let (mut heads, limit): (Vec<&TaskHead>, usize) = match which {
             Ended::Beyond { keep } => {
-                let keep = usize::try_from(keep).unwrap_or(usize::MAX);
-                heads.truncate(heads.len().saturating_sub(keep));
+                // Those that ended before a time are the first of all.
+                let beyond = ended().count().saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
+                (in_time.collect(), limit.min(beyond))
             }
             Ended::Whole { after } => {
-                heads.retain(|head| head.first < head.seq);
-                if let Some((at, key)) = after {
-                    let after = (at, key.task, key.tenant);
-                    heads.retain(|head| order(head) > after);
-                }
+                let after = after.as_ref().map(|(at, key)| (*at, &key.task, &key.tenant));
+                let whole = in_time.filter(|head| head.first < head.seq);
+                (whole.filter(|head| after.is_none_or(|after| order(head) > after)).collect(), limit)
             }
+        };
+        if heads.len() > limit {
+            heads.select_nth_unstable_by(limit, |one, other| order(one).cmp(&order(other)));
+            heads.truncate(limit);
         }
-        Ok(heads.into_iter().filter(|head| head.status_at < before).take(limit).cloned().collect())
+        heads.sort_unstable_by(|one, other| order(one).cmp(&order(other)));
+        Ok(heads.into_iter().cloned().collect())
     }
 
     async fn trim(&self, tasks: Vec<Trim>) -> Result<Vec<TaskKey>, LogError> {
