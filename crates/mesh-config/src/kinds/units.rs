@@ -94,7 +94,15 @@ impl<K: Kind> Kind for OrForever<K> {
     type Value = Option<K::Value>;
 
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Option<K::Value>> {
-        if cx.peek(node).as_deref() == Some(FOREVER) { Some(None) } else { K::decode(node, cx).map(Some) }
+        if cx.peek(node).as_deref() == Some(FOREVER) {
+            return Some(None);
+        }
+        let before = cx.findings.len();
+        let bound = K::decode(node, cx);
+        if let Some(finding) = cx.findings.get_mut(before) {
+            finding.help.get_or_insert_with(|| format!("or write {FOREVER} for no bound"));
+        }
+        bound.map(Some)
     }
 
     fn render(value: &Option<K::Value>) -> Json {

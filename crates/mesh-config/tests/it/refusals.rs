@@ -190,3 +190,23 @@ fn control_characters_of_the_file_do_not_reach_the_terminal() {
     );
     assert!(!report.contains('\u{1b}'), "{report:?}");
 }
+
+#[test]
+fn a_bound_of_retention_is_a_bound_or_forever() {
+    let report = |text: &str| {
+        bad(&format!(
+            "agents: {{ a: {{ listen: 127.0.0.1:8090, worker: {{ command: [x] }}, tasks: {{ retention: {text} }} }} }}"
+        ))
+    };
+    for (text, why) in [
+        ("{ age: 30 }", ["expected a duration like 30s, found `30`", "add a unit"]),
+        ("{ age: 0s }", ["expected a duration greater than zero", "or write forever"]),
+        ("{ events: never }", ["expected a duration like 30s, found `never`", "or write forever"]),
+        ("{ count: many }", ["expected a whole number, found `many`", "or write forever"]),
+        ("{ count: -1 }", ["expected a whole number", "or write forever"]),
+        ("{ cuont: 3 }", ["unknown field `cuont`", "count"]),
+    ] {
+        let report = report(text);
+        assert!(why.iter().all(|why| report.contains(why)), "{text}: {report}");
+    }
+}

@@ -185,7 +185,7 @@ async fn write(log: Arc<SqliteLog>, n: u64) {
         } else if key.task.as_str().ends_with(['a', 'b', 'c', 'd']) {
             assert_eq!(log.trim(vec![trimmed(&key, seq)]).await.unwrap().len(), 1);
         }
-        if round % 7 == 0 {
+        if round.is_multiple_of(7) {
             log.reclaim().await.unwrap();
         }
     }
