@@ -13,7 +13,7 @@ Exit status:
   1    the thing itself failed: task failed, rejected or canceled; tool error; failed check
   2    the command line or its input is wrong
   3    nobody answers at the address, or not with the protocol
-  4    no such agent, task or tool
+  4    no such agent, task or tool; the events are no longer kept
   5    the mesh file is invalid
   6    the task waits for input or authorization
   130  interrupted (Ctrl-C); a task that was being watched goes on

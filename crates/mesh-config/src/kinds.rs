@@ -16,4 +16,4 @@ pub(crate) use names::{
 pub(crate) use net::{Listen, Url};
 pub(crate) use paths::{PathFromFile, PathInStorage};
 pub(crate) use scalars::{Count, HeaderSecret, LiteralSecret, OptSecret, Text, choice, not_a_choice};
-pub(crate) use units::{Dur, Size, Timeout};
+pub(crate) use units::{Dur, OrForever, Size, Timeout};

@@ -12,7 +12,7 @@ mod tool_pattern;
 mod upstream;
 mod worker;
 
-pub use agent::{Agent, Tasks};
+pub use agent::{Agent, Retention, Tasks};
 pub use card::{Card, ExtendedCard, Extension, Provider, Signing, Skill};
 pub use gateway::{Access, Admin, Auth, Gateway, Level, LogFormat, Model, Telemetry};
 pub use limits::Limits;
@@ -41,6 +41,7 @@ pub(crate) fn sections() -> Vec<(&'static str, &'static [crate::section::Field])
         ("Model", Model::FIELDS),
         ("Provider", Provider::FIELDS),
         ("Push", Push::FIELDS),
+        ("Retention", Retention::FIELDS),
         ("Retry", on_worker_loss::RetryFields::FIELDS),
         ("Signing", Signing::FIELDS),
         ("Skill", Skill::FIELDS),

@@ -25,6 +25,8 @@ pub enum ErrorKind {
     VersionNotSupported,
     /// The queue of the agent is full; ours, in the range that JSON-RPC leaves to servers.
     Busy,
+    /// The events that the client wants to go on from are no longer kept; ours, like `Busy`.
+    EventsTrimmed,
     /// The body is not JSON.
     Parse,
     /// The body is JSON, but no request.
@@ -45,6 +47,7 @@ pub enum GrpcStatus {
     NotFound = 5,
     ResourceExhausted = 8,
     FailedPrecondition = 9,
+    OutOfRange = 11,
     Unimplemented = 12,
     Internal = 13,
 }
@@ -57,6 +60,7 @@ impl GrpcStatus {
             Self::NotFound => "NOT_FOUND",
             Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
             Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::OutOfRange => "OUT_OF_RANGE",
             Self::Unimplemented => "UNIMPLEMENTED",
             Self::Internal => "INTERNAL",
         }
@@ -80,6 +84,7 @@ impl ErrorKind {
             Self::ExtensionSupportRequired => -32008,
             Self::VersionNotSupported => -32009,
             Self::Busy => -32050,
+            Self::EventsTrimmed => -32051,
             Self::Parse => -32700,
             Self::InvalidRequest => -32600,
             Self::MethodNotFound => -32601,
@@ -94,6 +99,7 @@ impl ErrorKind {
             Self::TaskNotFound | Self::MethodNotFound => 404,
             Self::InvalidAgentResponse | Self::Internal => 500,
             Self::Busy => 429,
+            Self::EventsTrimmed => 410,
             _ => 400,
         }
     }
@@ -108,6 +114,7 @@ impl ErrorKind {
             Self::InvalidAgentResponse | Self::Internal => GrpcStatus::Internal,
             Self::MethodNotFound => GrpcStatus::Unimplemented,
             Self::Busy => GrpcStatus::ResourceExhausted,
+            Self::EventsTrimmed => GrpcStatus::OutOfRange,
             _ => GrpcStatus::FailedPrecondition,
         }
     }
@@ -125,6 +132,7 @@ impl ErrorKind {
             Self::ExtensionSupportRequired => Some("EXTENSION_SUPPORT_REQUIRED"),
             Self::VersionNotSupported => Some("VERSION_NOT_SUPPORTED"),
             Self::Busy => Some("AGENT_BUSY"),
+            Self::EventsTrimmed => Some("EVENTS_TRIMMED"),
             _ => None,
         }
     }
@@ -137,12 +145,14 @@ pub struct A2aError {
     pub kind: ErrorKind,
     /// What was wrong, where, and what to do.
     pub message: String,
+    /// The same for programs: the `metadata` of `google.rpc.ErrorInfo`.
+    pub metadata: Vec<(&'static str, String)>,
 }
 
 impl A2aError {
     /// Joins the two.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), metadata: Vec::new() }
     }
 
     /// A parameter that is wrong: its path in the request, and why.
@@ -154,6 +164,19 @@ impl A2aError {
     pub fn task_not_found(id: &str) -> Self {
         let shown: String = id.chars().take(80).collect();
         Self::new(ErrorKind::TaskNotFound, format!("no task `{shown}`"))
+    }
+
+    /// The task's events are no longer kept one by one; `first` is the number of the last of them, and the first one that
+    /// can be gone on from.
+    pub fn events_trimmed(first: u64) -> Self {
+        let message = format!(
+            "the task's events up to number {first} are no longer kept one by one (tasks.retention.events); read the \
+             task as it is with GetTask, or resume after number {first}"
+        );
+        Self {
+            metadata: vec![("firstEvent", first.to_string())],
+            ..Self::new(ErrorKind::EventsTrimmed, message)
+        }
     }
 
     /// Our fault. The cause goes to the log, not to the client.

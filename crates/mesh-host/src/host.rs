@@ -2,12 +2,13 @@
 
 use crate::calls::{Calls, GatewayCalls};
 use crate::card::{CardKeyError, Published, Publisher, declared_extensions};
-use crate::context::{ContextKey, Contexts};
+use crate::context::Contexts;
 use crate::dispatch::Dispatcher;
 use crate::members::Members;
 use crate::metrics::{AgentMetrics, HostMetrics};
 use crate::owner::{OwnerError, Owners, OwnersParts};
 use crate::push::{Push, PushParts};
+use crate::retention::{Retention, Swept};
 use crate::service::{Caller, Service};
 use crate::settings::HostSettings;
 use crate::subscribe::Subscribers;
@@ -17,7 +18,7 @@ use crate::worker::protocol::DeclaredCard;
 use crate::worker::{Run, Supervisor};
 use axum::Router;
 use mesh_core::trace::Tracer;
-use mesh_core::{AgentName, Clock, ContextId, HostId, Principal, PrincipalId, TaskKey, Tenant, TraceContext};
+use mesh_core::{AgentName, Clock, HostId, Principal, TaskKey, Tenant, TraceContext};
 use mesh_log::{EventLog, LogError};
 use mesh_policy::Authorizer;
 use std::sync::Arc;
@@ -77,6 +78,7 @@ pub struct Host {
     problem: watch::Receiver<Option<String>>,
     supervisor: Arc<Supervisor>,
     members: Arc<Members>,
+    retention: Arc<Retention>,
     /// No new tasks are started any more.
     draining: CancellationToken,
     /// Streams end.
@@ -131,6 +133,17 @@ impl Host {
             log: Arc::clone(&log),
             owners: owners.clone(),
             clock: Arc::clone(&clock),
+        });
+        let retention = Arc::new(Retention {
+            host: id.clone(),
+            settings: Arc::clone(&settings),
+            log: Arc::clone(&log),
+            owners: owners.clone(),
+            push: Arc::clone(&push),
+            contexts: Arc::clone(&contexts),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            stop: stop.clone(),
         });
         let members = Arc::new(Members {
             push: Arc::clone(&push),
@@ -194,6 +207,7 @@ impl Host {
             problem,
             supervisor,
             members,
+            retention,
             draining,
             closing,
             stop,
@@ -241,6 +255,7 @@ impl Host {
         self.tracker.spawn(Arc::clone(&self.members).watch());
         self.tracker.spawn(Arc::clone(&self.members).claim());
         self.tracker.spawn(Arc::clone(&self.members).count());
+        self.tracker.spawn(Arc::clone(&self.retention).keep());
         let host = Arc::clone(self);
         self.tracker.spawn(async move { host.service.dispatcher.dispatch(host.draining.clone()).await });
         Ok(resumed)
@@ -267,19 +282,13 @@ impl Host {
         Ok(resumed)
     }
 
-    /// Forgets the memory of a context if its owner has no task in it any more, of whichever agent: for whoever has just
-    /// deleted a task of it. `true`: it is forgotten, or there was none.
+    /// Trims and deletes what is not to be kept any more of the agent's ended tasks (`tasks.retention`), at once. A host that was
+    /// started does so by itself, about every minute.
     ///
     /// # Errors
-    /// The log fails.
-    pub async fn forget_context(
-        &self,
-        tenant: &Tenant,
-        owner: &PrincipalId,
-        context: &ContextId,
-    ) -> Result<bool, LogError> {
-        let context = ContextKey::new(tenant.clone(), owner.clone(), context.clone());
-        self.service.contexts.forget_if_unused(&context).await
+    /// The log cannot be read or written; the next sweep goes on.
+    pub async fn sweep(&self) -> Result<Swept, HostError> {
+        Ok(self.retention.sweep().await?)
     }
 
     /// `None` when the worker is ready for tasks, otherwise why it is not.

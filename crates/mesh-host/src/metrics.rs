@@ -47,6 +47,8 @@ pub struct HostMetrics {
     fenced: Family<AgentLabel, Counter>,
     takeovers: Family<AgentLabel, Counter>,
     push: Family<PushLabels, Counter>,
+    trimmed: Family<AgentLabel, Counter>,
+    deleted: Family<AgentLabel, Counter>,
     pressure: Family<StageLabels, Gauge>,
     oldest: Family<AgentLabel, Gauge<f64, AtomicU64>>,
     per_second: Family<AgentLabel, Gauge<f64, AtomicU64>>,
@@ -70,6 +72,8 @@ impl HostMetrics {
             fenced: Family::default(),
             takeovers: Family::default(),
             push: Family::default(),
+            trimmed: Family::default(),
+            deleted: Family::default(),
             pressure: Family::default(),
             oldest: Family::default(),
             per_second: Family::default(),
@@ -106,6 +110,12 @@ impl HostMetrics {
             m.push.clone(),
         );
         registry.register(
+            "a2a_trimmed_tasks",
+            "Ended tasks whose events this host replaced by a snapshot",
+            m.trimmed.clone(),
+        );
+        registry.register("a2a_deleted_tasks", "Ended tasks that this host deleted", m.deleted.clone());
+        registry.register(
             "a2a_unfinished_tasks",
             "Unfinished tasks of the agent on all hosts, by stage: queued, working, waiting for the client",
             m.pressure.clone(),
@@ -138,6 +148,8 @@ impl HostMetrics {
             fenced: self.fenced.get_or_create_owned(&label),
             takeovers: self.takeovers.get_or_create_owned(&label),
             push: self.push.clone(),
+            trimmed: self.trimmed.get_or_create_owned(&label),
+            deleted: self.deleted.get_or_create_owned(&label),
             pressure: self.pressure.clone(),
             oldest: self.oldest.get_or_create_owned(&label),
             per_second: self.per_second.get_or_create_owned(&label),
@@ -161,6 +173,8 @@ pub struct AgentMetrics {
     pub(crate) fenced: Counter,
     pub(crate) takeovers: Counter,
     push: Family<PushLabels, Counter>,
+    pub(crate) trimmed: Counter,
+    pub(crate) deleted: Counter,
     pressure: Family<StageLabels, Gauge>,
     oldest: Gauge<f64, AtomicU64>,
     /// Tasks that ended, per second.

@@ -112,6 +112,8 @@ impl Service {
                 "afterEvent",
                 format_args!("the task has {} events, there is no event {after}", head.seq),
             )),
+            // Where there is a snapshot instead of events, nothing before it can be gone on from.
+            Some(after) if head.first > 1 && after < head.first => Err(A2aError::events_trimmed(head.first)),
             Some(after) => self.open(&key, after, None, EndsAt::Terminal, ended && after == head.seq).await,
             None if ended => {
                 let message = format!(
@@ -396,7 +398,11 @@ fn rejection(rejected: &Rejected) -> A2aError {
     A2aError::new(kind, rejected.to_string())
 }
 
-fn log_error(error: &LogError) -> A2aError {
+/// The one place where what the log says becomes a protocol error.
+pub(crate) fn log_error(error: &LogError) -> A2aError {
+    if let LogError::Trimmed { first } = error {
+        return A2aError::events_trimmed(*first);
+    }
     tracing::error!(%error, "the log failed");
     match error {
         LogError::Overloaded => A2aError::new(ErrorKind::Busy, "the host is overloaded; try again later"),

@@ -2,9 +2,10 @@
 //! and one that is slow are the same code; what a subscriber has not taken yet stays in the log.
 
 use crate::metrics::AgentMetrics;
+use crate::service::log_error;
 use bytes::Bytes;
 use mesh_core::model::TaskState;
-use mesh_core::{Seq, TaskKey};
+use mesh_core::{A2aError, Seq, TaskKey};
 use mesh_log::{EventLog, LogError, ReadLimit, StoredEvent};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -36,8 +37,9 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
-    /// The next events, as many as one read gives; `None` at the end. Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> Result<Option<Vec<StoredEvent>>, LogError> {
+    /// The next events, as many as one read gives; `None` at the end. Dropping the future loses nothing. A subscriber whose
+    /// next events are gone is told so: nothing is ever left out.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<StoredEvent>>, A2aError> {
         if let Some(first) = self.first.take() {
             return Ok(Some(vec![first]));
         }
@@ -47,7 +49,14 @@ impl Subscription {
             }
             // Looked at before reading: what was recorded until the end is still sent.
             let closing = self.closing.is_cancelled();
-            let mut events = self.log.read(&self.key, self.after, ReadLimit::default()).await?;
+            let read = self.log.read(&self.key, self.after, ReadLimit::default()).await;
+            let mut events = read.map_err(|error| log_error(&error))?;
+            if let Some(snapshot) = events.first().filter(|event| is_snapshot(event)) {
+                return Err(A2aError::events_trimmed(snapshot.seq));
+            }
+            if events.is_empty() && *self.tail.borrow() > self.after {
+                self.check_there().await?;
+            }
             if let Some(at) = events.iter().position(|event| self.is_last(event)) {
                 events.truncate(at + 1);
                 self.ended = true;
@@ -66,6 +75,12 @@ impl Subscription {
                 () = self.closing.cancelled() => {}
             }
         }
+    }
+
+    /// An error if the task was removed while it was read.
+    async fn check_there(&self) -> Result<(), A2aError> {
+        let head = self.log.head(&self.key).await.map_err(|error| log_error(&error))?;
+        head.map(|_| ()).ok_or_else(|| A2aError::task_not_found(self.key.task.as_str()))
     }
 
     /// Looks into status updates only: nothing else ends a stream.
@@ -90,6 +105,11 @@ struct UpdatePeek {
 #[derive(Deserialize)]
 struct StatePeek {
     state: TaskState,
+}
+
+/// The creation of a task is its first event; later, a whole task stands for events that were trimmed.
+fn is_snapshot(event: &StoredEvent) -> bool {
+    event.seq > 1 && event.public.starts_with(b"{\"task\"")
 }
 
 fn state_after(public: &Bytes) -> Option<TaskState> {

@@ -121,6 +121,7 @@ async fn one_task<L: EventLog>(log: &Arc<L>, followers: usize, latencies: &mut V
                 state,
                 status_at: SystemClock.now(),
                 seq: 0,
+                first: 1,
                 control: control(&message),
             },
             creates: (expected == 0).then(|| message.clone()),

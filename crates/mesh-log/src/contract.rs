@@ -41,6 +41,8 @@ pub struct TaskHead {
     pub status_at: Timestamp,
     /// The number of the last event. Set by the log; ignored in an [`Append`].
     pub seq: Seq,
+    /// The number of the first event that can be read: 1, or `seq` if the task was trimmed. Set by the log, like `seq`.
+    pub first: Seq,
     /// What the mesh remembers of it (agent, owner, phase, attempts …).
     pub control: Control,
 }
@@ -95,6 +97,12 @@ pub enum LogError {
     /// The writer's queue is full, so the caller has to wait or give up.
     #[error("the store is overloaded")]
     Overloaded,
+    /// What was asked for is no longer there: the task was trimmed.
+    #[error("the events before {first} were trimmed")]
+    Trimmed {
+        /// The number of the event that stands for all before it, too.
+        first: Seq,
+    },
     /// The log is shutting down.
     #[error("the store is closed")]
     Closed,
@@ -166,6 +174,33 @@ pub struct Page {
     pub next: Option<PageCursor>,
 }
 
+/// Which ended tasks of an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Those that have more than one event, after a position in the order of [`EventLog::ended`].
+    Whole {
+        /// When the last one that was seen ended, and its key.
+        after: Option<(Timestamp, TaskKey)>,
+    },
+    /// All but so many that ended last.
+    Beyond {
+        /// How many.
+        keep: u64,
+    },
+}
+
+/// One ended task, and what is to be left of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trim {
+    /// Which.
+    pub key: TaskKey,
+    /// The number of its last event.
+    pub seq: Seq,
+    /// One event instead of all, with the number of the last of them: what [`NewEvent::public`] would be. None: nothing is
+    /// left, neither events nor head, and its message is forgotten.
+    pub snapshot: Option<Bytes>,
+}
+
 /// How much an agent has to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pressure {
@@ -190,8 +225,9 @@ pub struct Pressure {
 ///
 /// Every provider promises:
 ///
-/// 1. **Order.** A task's events are numbered 1, 2, 3 … without gap or repeat. Of two appends with the same
-///    `expected_seq` at most one succeeds; the other gets [`AppendError::Conflict`] and changes nothing.
+/// 1. **Order.** A task's events are numbered 1, 2, 3 … without gap or repeat, except that a trimmed task has one event,
+///    its snapshot, with the number of the last event that it stands for. Of two appends with the same `expected_seq` at
+///    most one succeeds; the other gets [`AppendError::Conflict`] and changes nothing.
 /// 2. **Atomicity.** The events and the head of an append are visible together or not at all, also after a crash.
 /// 3. **Durability.** When `append` returns `Ok`, the events are on disk (fsync) in the durability level `full`.
 /// 4. **Read what is acknowledged.** After `append` returned, every `read` sees its events; and no reader sees an event
@@ -206,12 +242,16 @@ pub struct Pressure {
 ///    `arrivals` moves after any append that leaves a task queued.
 /// 9. **Errors change nothing.** After an error, also [`LogError::Full`], the log is as before and keeps serving reads;
 ///    appends work again once the cause is gone.
+/// 10. **Trimming.** A task is trimmed or removed in one step, also over a crash: nobody reads a part of it. Where events are
+///     gone, `read` says so ([`LogError::Trimmed`]) and never skips. A trimmed task takes no more events. A removed one is as
+///     one that never was: its key and its message can be used again.
 #[async_trait]
 pub trait EventLog: Send + Sync + 'static {
     /// Records one step of one task. Returns the number of its last event.
     async fn append(&self, append: Append) -> Result<Seq, AppendError>;
 
-    /// The events after `after`, in order; empty at the tail, or when there is no such task.
+    /// The events after `after`, in order; empty at the tail, or when there is no such task. Of a trimmed task only its
+    /// snapshot can be read, with `after` right before it; less is answered with [`LogError::Trimmed`].
     async fn read(&self, key: &TaskKey, after: Seq, limit: ReadLimit) -> Result<Vec<StoredEvent>, LogError>;
 
     /// The head of a task, if it exists.
@@ -239,7 +279,7 @@ pub trait EventLog: Send + Sync + 'static {
     ) -> Result<Option<TaskId>, LogError>;
 
     /// Follows the number of a task's last event. Holding the receiver keeps a small entry in memory; dropping it frees it.
-    /// The value is 0 when there is no such task.
+    /// The value is 0 when there is no such task, and stays when the task is removed.
     async fn tail(&self, key: &TaskKey) -> Result<watch::Receiver<Seq>, LogError>;
 
     /// The queued tasks of an agent, of every tenant: those that have waited longest first, at most `limit`.
@@ -247,6 +287,24 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// How much an agent has to do now.
     async fn pressure(&self, agent: &AgentName) -> Result<Pressure, LogError>;
+
+    /// The heads of tasks of an agent, of every tenant, that ended before a time: those that ended first come first, then the
+    /// lesser task and tenant; at most `limit`.
+    async fn ended(
+        &self,
+        agent: &AgentName,
+        before: Timestamp,
+        which: Ended,
+        limit: usize,
+    ) -> Result<Vec<TaskHead>, LogError>;
+
+    /// Trims and removes tasks, each in one step of its own or several in one. Returns those that it changed: one that has
+    /// not ended, is not at `seq`, or is trimmed already is left as it is, and so is one whose snapshot is larger than what
+    /// the store takes. After an error, some may have been changed.
+    async fn trim(&self, tasks: Vec<Trim>) -> Result<Vec<TaskKey>, LogError>;
+
+    /// One bounded step of giving back the room of what was trimmed and removed. `true`: there is more to do.
+    async fn reclaim(&self) -> Result<bool, LogError>;
 
     /// Moves when a task comes into a queue. What the value says has no meaning.
     fn arrivals(&self) -> watch::Receiver<u64>;

@@ -1,6 +1,6 @@
 //! The durable event log: every task is a numbered list of events and one head row.
 //!
-//! - [`EventLog`]: the contract, with a drawing of how an append reaches its subscribers and the nine promises that
+//! - [`EventLog`]: the contract, with a drawing of how an append reaches its subscribers and the ten promises that
 //!   every provider keeps. `tests/log/contract.rs` holds the tests of those promises; each provider is run through it.
 //! - [`SqliteLog`]: one file, one writer thread, one fsync for many appends. For one machine.
 //! - [`JetStreamLog`]: a stream in NATS, shared by any number of processes.
@@ -14,7 +14,7 @@
 //!   options.rs  every bound and setting, with its name          open.rs     lock, identity, health, schema, pragmas
 //!   writer.rs   the thread: batch, commit, publish, answer      apply.rs    one append inside a transaction
 //!   readers.rs  read connections on blocking threads            query.rs    what they ask
-//!   error.rs    what SQLite says, in words of the contract
+//!   trim.rs     trimming, and giving room back                  error.rs    what SQLite says, in words of the contract
 //! ```
 //!
 //! Inside `jetstream` (streams and subjects: `docs/jetstream.md`):
@@ -25,6 +25,7 @@
 //!   link.rs     the connection and the stream                   frame.rs    one append as one message
 //!   publish.rs  append, and what became of it                   fetch.rs    reading frames
 //!   index.rs    the heads of all tasks                          follow.rs   the one consumer
+//!   trim.rs     trimming: one message instead of all
 //! ```
 //!
 //! Both: `rings.rs` (recent events in memory), `tails.rs` (who follows which task).
@@ -41,8 +42,8 @@ mod sqlite;
 mod tails;
 
 pub use contract::{
-    Append, AppendError, EventLog, ListQuery, LogError, NewEvent, Page, PageCursor, Pressure, ReadLimit,
-    StoredEvent, TaskHead,
+    Append, AppendError, Ended, EventLog, ListQuery, LogError, NewEvent, Page, PageCursor, Pressure,
+    ReadLimit, StoredEvent, TaskHead, Trim,
 };
 pub use jetstream::{JetStreamLog, JetStreamOptions};
 pub use memory::MemoryLog;

@@ -129,7 +129,8 @@ impl Rings {
         self.push(key, events.iter().cloned());
     }
 
-    fn forget(&mut self, key: &TaskKey) {
+    /// Drops the task's ring: what was in it is not in the log any more, or begins anew.
+    pub(crate) fn forget(&mut self, key: &TaskKey) {
         if let Some(ring) = self.rings.remove(key) {
             self.events -= ring.events.len();
             self.bytes -= ring.bytes + RING_OVERHEAD;

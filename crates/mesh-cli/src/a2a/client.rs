@@ -44,11 +44,14 @@ impl From<Error> for Failure {
         if let Error::Http(error) = error {
             return error.into();
         }
-        let status =
-            if error.is(ErrorKind::TaskNotFound) { ExitStatus::NotFound } else { ExitStatus::Failed };
+        let missing = error.is(ErrorKind::TaskNotFound) || error.is(ErrorKind::EventsTrimmed);
+        let status = if missing { ExitStatus::NotFound } else { ExitStatus::Failed };
         let failure = Self::new(status, error.to_string());
         if error.is(ErrorKind::Busy) {
             return failure.hint("try again later");
+        }
+        if error.is(ErrorKind::EventsTrimmed) {
+            return failure.hint("agentmesh task ID shows the task as it is");
         }
         if error.is(ErrorKind::VersionNotSupported) {
             return failure.hint("agentmesh speaks A2A 1.0");

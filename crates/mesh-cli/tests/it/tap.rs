@@ -164,3 +164,33 @@ async fn ctrl_c_is_exit_status_130_and_says_how_to_go_on() {
     assert_eq!(status.code(), Some(130), "{status}, {stderr}");
     assert!(stderr.starts_with("hint: the task goes on: agentmesh tap t-1 --agent http"), "{stderr}");
 }
+
+#[tokio::test]
+async fn events_that_are_no_longer_kept_are_not_skipped_in_silence() {
+    let gone = "the task's events up to number 9 are no longer kept one by one";
+    let expected = format!(
+        "exit: 4\n--- stdout\n--- stderr\nerror: {gone}\nhint: agentmesh task ID shows the task as it is\n"
+    );
+    for more in [[].as_slice(), &["--from", "3"], &["--no-follow"]] {
+        let server = Server::start(move |call| match call.method.as_str() {
+            "GetTask" => result(task("COMPLETED")),
+            _ if call.header("last-event-id").is_none() => error(-32004, "the task has ended"),
+            _ => error(-32051, gone),
+        })
+        .await;
+        let run = tap(&server, more).await;
+        assert_eq!(run.to_string(), expected, "{more:?}");
+    }
+    // Also in the middle of a stream.
+    let server = Server::start(move |call| match call.method.as_str() {
+        "GetTask" => result(task("WORKING")),
+        _ => {
+            let broken =
+                json!({ "jsonrpc": "2.0", "id": "ID", "error": { "code": -32051, "message": gone } });
+            Reply::Stream(vec![event(1, story()[0].clone()), Frame::Text(format!("data: {broken}\n\n"))])
+        }
+    })
+    .await;
+    let run = tap(&server, &[]).await;
+    assert!(run.code == Some(4) && run.stderr.contains(gone), "{run}");
+}

@@ -85,6 +85,36 @@ impl Kind for Timeout {
     }
 }
 
+/// A bound that may be given up: `forever` is none.
+pub(crate) struct OrForever<K>(std::marker::PhantomData<K>);
+
+const FOREVER: &str = "forever";
+
+impl<K: Kind> Kind for OrForever<K> {
+    type Value = Option<K::Value>;
+
+    fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Option<K::Value>> {
+        if cx.peek(node).as_deref() == Some(FOREVER) {
+            return Some(None);
+        }
+        let before = cx.findings.len();
+        let bound = K::decode(node, cx);
+        if let Some(finding) = cx.findings.get_mut(before) {
+            finding.help.get_or_insert_with(|| format!("or write {FOREVER} for no bound"));
+        }
+        bound.map(Some)
+    }
+
+    fn render(value: &Option<K::Value>) -> Json {
+        value.as_ref().map_or_else(|| json!(FOREVER), K::render)
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let bound = K::schema(generator);
+        json_schema!({ "anyOf": [{ "const": FOREVER }, bound] })
+    }
+}
+
 /// A number of bytes, at least `MIN` and at most `MAX`.
 pub(crate) enum Size<const MIN: u64, const MAX: u64 = LARGEST> {}
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::on_worker_loss::OnWorkerLoss;
 use super::tool_pattern::ToolPattern;
 use super::{Card, Worker};
-use crate::kinds::{Count, Dur, List, Listen, Opt, PeerRef, Timeout, Url};
+use crate::kinds::{Count, Dur, List, Listen, Opt, OrForever, PeerRef, Timeout, Url};
 use crate::section::{all_defaults, section};
 
 section! {
@@ -52,7 +52,23 @@ section! {
         lease: Duration as Timeout = "10s",
         /// Longest time a task may take. No bound if left out.
         timeout: Option<Duration> as Opt<Timeout>,
+        /// What is kept of ended tasks, and for how long.
+        retention: Retention as Retention = "{}",
+        /// How long a task is kept after its end whatever the retention says: so long, at least, its messages start nothing twice.
+        remember_messages: Duration as Dur = "24h",
     }
 }
 
-all_defaults!(Tasks);
+section! {
+    /// What is kept of ended tasks, and for how long. Unfinished tasks are never touched.
+    pub struct Retention {
+        /// How long after its end a task is deleted, with everything that belongs to it.
+        age: Option<Duration> as OrForever<Timeout> = "forever",
+        /// How many ended tasks of the agent are kept; those that ended first are deleted. forever: all of them.
+        count: Option<u64> as OrForever<Count<u64, 0, 1_000_000_000>> = "forever",
+        /// How long after its end a task's events are replaced by the task as it is.
+        events: Option<Duration> as OrForever<Dur> = "7d",
+    }
+}
+
+all_defaults!(Tasks, Retention);

@@ -25,6 +25,10 @@ fn a_small_agent_gets_the_documented_defaults() {
     assert_eq!(agent.tasks.on_worker_loss, OnWorkerLoss::Retry(3));
     assert_eq!(agent.tasks.cancel_grace, Duration::from_secs(1));
     assert_eq!(agent.tasks.timeout, None);
+    let week = Duration::from_secs(7 * 24 * 3600);
+    let retention = &agent.tasks.retention;
+    assert_eq!((retention.age, retention.count, retention.events), (None, None, Some(week)));
+    assert_eq!(agent.tasks.remember_messages, Duration::from_secs(24 * 3600));
     assert_eq!(agent.worker.start_timeout, Duration::from_secs(60));
     assert_eq!(agent.worker.cwd, Path::new("/demo"));
     assert_eq!((&agent.card.input_modes, &agent.card.version, &agent.card.signing), (&None, &None, &None));
@@ -125,4 +129,22 @@ fn a_file_that_cannot_be_read_is_reported() {
     std::fs::write(&file, " ".repeat(mesh_config::MAX_FILE_BYTES + 1)).unwrap();
     let report = load(&file, &LoadOptions::new(&env)).unwrap_err().to_string();
     assert!(report.contains("larger than 1048576 bytes"), "{report}");
+}
+
+#[test]
+fn each_bound_of_retention_can_be_set_or_given_up() {
+    let retention = |text: &str| {
+        let mesh = good(&format!(
+            "agents: {{ a: {{ listen: 127.0.0.1:8090, worker: {{ command: [x] }}, tasks: {{ retention: {text} }} }} }}"
+        ));
+        let rendered = serde_json::to_value(&mesh).unwrap()["agents"]["a"]["tasks"]["retention"].clone();
+        (mesh.agents["a"].tasks.retention.clone(), rendered.to_string())
+    };
+    let days = |days: u64| Some(Duration::from_secs(days * 24 * 3600));
+    let (set, rendered) = retention("{ age: 30d, count: 0, events: 0s }");
+    assert_eq!((set.age, set.count, set.events), (days(30), Some(0), days(0)));
+    assert_eq!(rendered, r#"{"age":"30d","count":0,"events":"0s"}"#);
+    let (given_up, rendered) = retention("{ age: forever, count: forever, events: forever }");
+    assert_eq!((given_up.age, given_up.count, given_up.events), (None, None, None));
+    assert_eq!(rendered, r#"{"age":"forever","count":"forever","events":"forever"}"#);
 }

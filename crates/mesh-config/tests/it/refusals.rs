@@ -224,3 +224,23 @@ fn an_extension_needs_a_uri_and_parameters_that_have_names() {
     assert!(bad(&card("{ uri: u, required: maybe }")).contains("expected true or false"));
     assert!(bad(&card("{ uri: u, params: [1] }")).contains("expected a mapping"));
 }
+
+#[test]
+fn a_bound_of_retention_is_a_bound_or_forever() {
+    let report = |text: &str| {
+        bad(&format!(
+            "agents: {{ a: {{ listen: 127.0.0.1:8090, worker: {{ command: [x] }}, tasks: {{ retention: {text} }} }} }}"
+        ))
+    };
+    for (text, why) in [
+        ("{ age: 30 }", ["expected a duration like 30s, found `30`", "add a unit"]),
+        ("{ age: 0s }", ["expected a duration greater than zero", "or write forever"]),
+        ("{ events: never }", ["expected a duration like 30s, found `never`", "or write forever"]),
+        ("{ count: many }", ["expected a whole number, found `many`", "or write forever"]),
+        ("{ count: -1 }", ["expected a whole number", "or write forever"]),
+        ("{ cuont: 3 }", ["unknown field `cuont`", "count"]),
+    ] {
+        let report = report(text);
+        assert!(why.iter().all(|why| report.contains(why)), "{text}: {report}");
+    }
+}

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 /// The full name of a context. Ids of contexts are chosen by clients: two principals that choose the same one share
 /// nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ContextKey {
     pub(crate) tenant: Tenant,
     pub(crate) owner: PrincipalId,

@@ -6,10 +6,13 @@ use mesh_core::event::TaskEvent;
 use mesh_core::lifecycle::TaskRecord;
 use mesh_core::model::Task;
 use mesh_core::{MessageId, Seq, TaskKey};
-use mesh_log::{Append, EventLog, LogError, NewEvent, ReadLimit, TaskHead};
+use mesh_log::{Append, EventLog, LogError, NewEvent, ReadLimit, StoredEvent, TaskHead};
 
 /// How the encoding of an artifact event begins.
 const ARTIFACT_UPDATE: &[u8] = b"{\"artifactUpdate\"";
+
+/// How often a task is read again that was trimmed while it was read: it can be trimmed once, and then be removed.
+const READ_AGAIN: usize = 3;
 
 /// The record of a task as the log has it; `None` if there is no such task. Without artifacts, its `bytes` are too few.
 ///
@@ -20,28 +23,51 @@ pub(super) async fn load(
     key: &TaskKey,
     detail: Detail,
 ) -> Result<Option<TaskRecord>, LogError> {
-    let Some(head) = log.head(key).await? else { return Ok(None) };
+    for _ in 0..READ_AGAIN {
+        let Some(head) = log.head(key).await? else { return Ok(None) };
+        match read_whole(log, head, detail).await {
+            Ok(None) | Err(LogError::Trimmed { .. }) => {}
+            read => return read,
+        }
+    }
+    Err(LogError::Failed(format!("task {key} lacks events")))
+}
+
+/// The record that goes with a head; `None` if its events are not all there.
+async fn read_whole(
+    log: &dyn EventLog,
+    head: TaskHead,
+    detail: Detail,
+) -> Result<Option<TaskRecord>, LogError> {
+    let key = &head.key;
     let mut events = Vec::new();
-    let mut seq: Seq = 0;
+    let mut seq: Seq = head.first.saturating_sub(1);
     // The head may be older than the last event by now, but never newer: stop where the head stood.
     while seq < head.seq {
         let batch = log.read(key, seq, ReadLimit::default()).await?;
-        let Some(last) = batch.last() else { break };
+        let Some(last) = batch.last() else { return Ok(None) };
         seq = last.seq;
         for stored in batch.into_iter().take_while(|stored| stored.seq <= head.seq) {
             if detail == Detail::NoArtifacts && stored.public.starts_with(ARTIFACT_UPDATE) {
                 continue;
             }
-            let event = TaskEvent::decode(&stored.public, stored.private.as_deref()).map_err(|error| {
-                LogError::Failed(format!("event {} of task {key} cannot be read: {error}", stored.seq))
-            })?;
-            events.push(event);
+            events.push(decode(key, &stored)?);
         }
     }
     let mut record = TaskRecord::rebuild(head.control, events)
         .ok_or_else(|| LogError::Failed(format!("task {key} does not begin with its creation")))?;
+    if detail == Detail::NoArtifacts {
+        // A snapshot has them.
+        record.task.artifacts.clear();
+    }
     record.seq = head.seq;
     Ok(Some(record))
+}
+
+fn decode(key: &TaskKey, stored: &StoredEvent) -> Result<TaskEvent, LogError> {
+    TaskEvent::decode(&stored.public, stored.private.as_deref()).map_err(|error| {
+        LogError::Failed(format!("event {} of task {key} cannot be read: {error}", stored.seq))
+    })
 }
 
 /// The events after `after`, up to and with `last`.
@@ -63,10 +89,7 @@ pub(super) async fn events(
         };
         seq = end.seq;
         for stored in batch.into_iter().take_while(|stored| stored.seq <= last) {
-            let event = TaskEvent::decode(&stored.public, stored.private.as_deref()).map_err(|error| {
-                LogError::Failed(format!("event {} of task {key} cannot be read: {error}", stored.seq))
-            })?;
-            events.push(event);
+            events.push(decode(key, &stored)?);
         }
     }
     Ok(events)
@@ -88,6 +111,7 @@ pub(super) fn head_of(record: &TaskRecord) -> TaskHead {
         state: record.state(),
         status_at: record.task.status.timestamp.unwrap_or(record.control.created),
         seq: record.seq,
+        first: 1,
         control: record.control.clone(),
     }
 }

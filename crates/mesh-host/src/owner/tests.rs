@@ -9,8 +9,8 @@ use mesh_core::model::{Message, Part, Role, TaskState};
 use mesh_core::{AgentName, ContextId, MessageId, Principal, PrincipalId, Seq, TaskId, TaskKey};
 use mesh_core::{Clock, Tenant, Timestamp, TraceContext};
 use mesh_log::{
-    Append, AppendError, EventLog, ListQuery, LogError, MemoryLog, Page, Pressure, ReadLimit, Records,
-    StoredEvent, TaskHead,
+    Append, AppendError, Ended, EventLog, ListQuery, LogError, MemoryLog, Page, Pressure, ReadLimit, Records,
+    StoredEvent, TaskHead, Trim,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -31,9 +31,9 @@ struct Flaky {
 }
 
 impl Flaky {
-    fn new() -> Self {
+    fn new(shared: bool) -> Self {
         Self {
-            log: MemoryLog::new(),
+            log: if shared { MemoryLog::new().for_several_hosts() } else { MemoryLog::new() },
             full: AtomicBool::new(false),
             refused: AtomicUsize::new(0),
             unreadable: AtomicBool::new(false),
@@ -104,6 +104,24 @@ impl EventLog for Flaky {
         self.log.pressure(agent).await
     }
 
+    async fn ended(
+        &self,
+        agent: &AgentName,
+        before: Timestamp,
+        which: Ended,
+        limit: usize,
+    ) -> Result<Vec<TaskHead>, LogError> {
+        self.log.ended(agent, before, which, limit).await
+    }
+
+    async fn trim(&self, tasks: Vec<Trim>) -> Result<Vec<TaskKey>, LogError> {
+        self.log.trim(tasks).await
+    }
+
+    async fn reclaim(&self) -> Result<bool, LogError> {
+        self.log.reclaim().await
+    }
+
     fn arrivals(&self) -> watch::Receiver<u64> {
         self.log.arrivals()
     }
@@ -131,6 +149,9 @@ impl Clock for Hands {
     }
 }
 
+const POLICY: Policy =
+    Policy { on_worker_loss: OnWorkerLoss::Retry(3), max_events: 1000, max_bytes: 1 << 20 };
+
 /// Owners over a log, with a worker whose lines the test reads and whose words the test speaks.
 struct Bench {
     log: Arc<Flaky>,
@@ -147,7 +168,11 @@ impl Bench {
     }
 
     fn with_timeout(concurrency: usize, queue: usize, timeout: Option<Duration>) -> Self {
-        let log = Arc::new(Flaky::new());
+        Self::on(Flaky::new(false), concurrency, queue, timeout)
+    }
+
+    fn on(log: Flaky, concurrency: usize, queue: usize, timeout: Option<Duration>) -> Self {
+        let log = Arc::new(log);
         let metrics =
             HostMetrics::register(&mut prometheus_client::registry::Registry::default()).for_agent("sales");
         let (outbox, lines) = mpsc::channel(64);
@@ -159,7 +184,7 @@ impl Bench {
             host: "here".into(),
             log: Arc::clone(&log) as Arc<dyn EventLog>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            policy: Policy { on_worker_loss: OnWorkerLoss::Retry(3), max_events: 1000, max_bytes: 1 << 20 },
+            policy: POLICY,
             timeout,
             dispatcher: Arc::clone(&dispatcher),
             metrics,
@@ -443,4 +468,32 @@ async fn a_task_that_nobody_answers_runs_out_of_time_and_costs_no_memory_until_t
     bench.clock.0.store(3601 * 1000, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(bench.log.head(&key).await.unwrap().unwrap().state, TaskState::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_is_behind_a_task_that_another_host_ended_and_trimmed_reads_it_again() {
+    let mut bench = Bench::on(Flaky::new(true), 1, 4, None);
+    let key = bench.create().await;
+    bench.line("task").await;
+    // This host sees nothing of what the other one does until it is done.
+    bench.log.unreadable.store(true, Ordering::Relaxed);
+    let log = &bench.log.log;
+    let mut record = rows::load(log, &key, Detail::Whole).await.unwrap().unwrap();
+    let expected_seq = record.seq;
+    let transition =
+        mesh_core::lifecycle::apply(&record, Command::Cancel, &POLICY, bench.clock.now()).unwrap();
+    let events = transition.events.iter().map(|event| rows::encode(event, &record.task)).collect();
+    record.commit(transition);
+    let head = rows::head_of(&record);
+    log.append(Append { expected_seq, events, head, creates: None }).await.unwrap();
+    let task = record.task.clone();
+    let snapshot =
+        mesh_core::event::TaskEvent::Created(Box::new(task)).encode(&key.task, &record.task.context_id);
+    let trim = Trim { key: key.clone(), seq: record.seq, snapshot: Some(snapshot.into()) };
+    assert_eq!(log.trim(vec![trim]).await.unwrap().len(), 1);
+    bench.log.unreadable.store(false, Ordering::Relaxed);
+    assert_eq!(bench.settled(&key).await, TaskState::Canceled);
+    bench.stop(&key, 1).await;
+    let read = bench.owners.snapshot(&key, Detail::Whole).await.unwrap();
+    assert_eq!((read.task, read.seq), (record.task, record.seq));
 }

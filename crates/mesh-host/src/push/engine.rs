@@ -161,6 +161,27 @@ impl Push {
         })
     }
 
+    /// Deletes the configurations of a task that is to be removed.
+    ///
+    /// # Errors
+    /// The records cannot be changed.
+    pub(crate) async fn forget(&self, task: &TaskKey) -> Result<(), LogError> {
+        let prefix = name(task.task.as_str(), "");
+        let records = self.log.records();
+        loop {
+            let found = records.list(Space::Push, Some(&task.tenant), &prefix, None, PAGE).await?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            for record in found {
+                records.delete(&record.key, Expect::Anything).await.map_err(|error| match error {
+                    PutError::Log(error) => error,
+                    other => LogError::Failed(other.to_string()),
+                })?;
+            }
+        }
+    }
+
     async fn of_task(&self, task: &TaskKey) -> Result<Vec<PushRecord>, A2aError> {
         if !is_task(&task.task) {
             return Ok(Vec::new());
@@ -267,7 +288,14 @@ impl Push {
             if record.host != self.host || record.state != State::Active {
                 return Ok(());
             }
-            let Some(head) = self.log.head(&task).await? else { return Ok(()) };
+            let Some(head) = self.log.head(&task).await? else {
+                // Its task was removed, and who removed it did not see it.
+                let deleted = self.log.records().delete(key, Expect::Version(found.version)).await;
+                return match deleted {
+                    Err(PutError::Log(error)) => Err(error),
+                    _ => Ok(()),
+                };
+            };
             if record.delivered >= head.seq {
                 if head.state.is_terminal() {
                     record.state = State::Done;
@@ -291,7 +319,12 @@ impl Push {
 
     /// Delivers the next few events. Returns how long to wait if one failed.
     async fn batch(&self, task: &TaskKey, record: &mut PushRecord) -> Result<Option<Duration>, LogError> {
-        for event in self.log.read(task, record.delivered, BATCH).await? {
+        let events = match self.log.read(task, record.delivered, BATCH).await {
+            // What the receiver lacks is in the snapshot: it gets the task as it is.
+            Err(LogError::Trimmed { first }) => self.log.read(task, first - 1, BATCH).await?,
+            read => read?,
+        };
+        for event in events {
             let Some(what) = self.notification(task, record, event.seq, event.public).await? else {
                 record.delivered(event.seq);
                 continue;

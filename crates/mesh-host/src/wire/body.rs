@@ -92,11 +92,7 @@ pub(crate) fn status_json(status: StatusCode, error: &A2aError) -> Bytes {
         "status": error.kind.grpc_status().name(),
         "message": error.message,
     });
-    let mut details = vec![json!({
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "reason": reason(error.kind),
-        "domain": A2A_ERROR_DOMAIN,
-    })];
+    let mut details = vec![error_info(error)];
     if let Some((field, description)) = violation(error) {
         details.push(json!({
             "@type": "type.googleapis.com/google.rpc.BadRequest",
@@ -105,6 +101,19 @@ pub(crate) fn status_json(status: StatusCode, error: &A2aError) -> Bytes {
     }
     object["details"] = json!(details);
     Bytes::from(json!({ "error": object }).to_string())
+}
+
+/// `google.rpc.ErrorInfo` in JSON.
+pub(crate) fn error_info(error: &A2aError) -> serde_json::Value {
+    let mut info = json!({
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": reason(error.kind),
+        "domain": A2A_ERROR_DOMAIN,
+    });
+    if !error.metadata.is_empty() {
+        info["metadata"] = error.metadata.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    }
+    info
 }
 
 /// The `reason` of `google.rpc.ErrorInfo`. The specification names those of its own errors; the others have the names that the

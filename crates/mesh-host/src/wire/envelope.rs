@@ -1,7 +1,7 @@
 //! The JSON-RPC 2.0 envelope. What is inside is decoded by the operation; what goes out is spliced, not re-modelled.
 
+use super::body::error_info;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use mesh_core::error::A2A_ERROR_DOMAIN;
 use mesh_core::{A2aError, ErrorKind};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
@@ -129,12 +129,8 @@ pub(crate) fn put_result(body: &mut BytesMut, id: &str, result: &[&[u8]]) {
 /// The error answer (section 9.5).
 pub(crate) fn error(id: &str, error: &A2aError) -> Bytes {
     let mut object = json!({ "code": error.kind.json_rpc_code(), "message": error.message });
-    if let Some(reason) = error.kind.reason() {
-        object["data"] = json!([{
-            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-            "reason": reason,
-            "domain": A2A_ERROR_DOMAIN,
-        }]);
+    if error.kind.reason().is_some() {
+        object["data"] = json!([error_info(error)]);
     }
     Bytes::from(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{object}}}"))
 }

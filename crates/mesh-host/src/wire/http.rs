@@ -80,7 +80,7 @@ async fn answer(
         }
         // Clients of 0.3 that asked for a stream understand nothing else.
         Err(error) if old && method.is_some_and(Method::is_streaming) => {
-            body::stream(Body::from(sse::refusal(&Framing::V03(request.id.into_owned()), &error)))
+            body::stream(Body::from(sse::refusal(&Framing::V03(request.id.into_owned()), error)))
         }
         Err(error) => respond(StatusCode::OK, JSON, envelope::error(&request.id, &error)),
     }

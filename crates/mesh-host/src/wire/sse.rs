@@ -1,13 +1,12 @@
 //! Event streams: each event once encoded in the log, here only framed (sections 3.5.2, 9.4.2 and 11.7).
 
-use super::body::status_json;
+use super::body::{Refusal, status_json};
 use super::envelope::{error, put_result};
 use super::v03;
 use crate::subscribe::Subscription;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::Stream;
 use futures_util::stream;
-use http::StatusCode;
 use mesh_core::{A2aError, Seq};
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -42,22 +41,23 @@ impl Framing {
         !last
     }
 
-    /// Ends a stream with an error; always false.
+    /// Ends a stream with an event that cannot be read; always false.
     fn fail(&self, frame: &mut BytesMut, reason: &dyn std::fmt::Display) -> bool {
-        tracing::error!(error = %reason, "a stream ends because the log cannot be read");
-        self.put_error(frame, &A2aError::internal());
+        tracing::error!(error = %reason, "a stream ends because an event cannot be read");
+        self.put_error(frame, A2aError::internal());
         false
     }
 
-    fn put_error(&self, frame: &mut BytesMut, reason: &A2aError) {
+    fn put_error(&self, frame: &mut BytesMut, reason: A2aError) {
         match self {
             Self::JsonRpc(id) | Self::V03(id) => {
                 frame.put_slice(b"data: ");
-                frame.put_slice(&error(id, reason));
+                frame.put_slice(&error(id, &reason));
             }
             Self::Bare => {
+                let Refusal { status, error } = reason.into();
                 frame.put_slice(b"event: error\ndata: ");
-                frame.put_slice(&status_json(StatusCode::INTERNAL_SERVER_ERROR, reason));
+                frame.put_slice(&status_json(status, &error));
             }
         }
         frame.put_slice(b"\n\n");
@@ -65,7 +65,7 @@ impl Framing {
 }
 
 /// A stream that is nothing but an error.
-pub(crate) fn refusal(framing: &Framing, reason: &A2aError) -> Bytes {
+pub(crate) fn refusal(framing: &Framing, reason: A2aError) -> Bytes {
     let mut frame = BytesMut::new();
     framing.put_error(&mut frame, reason);
     frame.freeze()
@@ -89,7 +89,10 @@ pub(crate) fn frames(
                 events.iter().all(|event| framing.put(&mut frame, event.seq, &event.public))
             }
             Ok(Ok(None)) => return None,
-            Ok(Err(reason)) => framing.fail(&mut frame, &reason),
+            Ok(Err(reason)) => {
+                framing.put_error(&mut frame, reason);
+                false
+            }
         };
         Some((Ok(frame.freeze()), (framing, go_on.then_some(subscription))))
     })

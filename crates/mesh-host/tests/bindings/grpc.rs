@@ -316,6 +316,29 @@ async fn errors_have_the_specified_codes_and_details() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn events_that_were_trimmed_are_out_of_range_and_the_last_number_is_not() {
+    let served = Served::with("    tasks: { retention: { events: 0s } }\n").await;
+    let (id, last) = served.trimmed("hello").await;
+    let server = Server::of(served).await;
+    let mut client = server.client();
+    let resume = |after: u64| {
+        let mut resume = Request::new(pb::SubscribeToTaskRequest { id: id.clone(), ..Default::default() });
+        resume.metadata_mut().insert("last-event-id", after.to_string().parse().unwrap());
+        resume
+    };
+    for after in [0, last - 1] {
+        let gone = client.subscribe_to_task(resume(after)).await.unwrap_err();
+        assert_eq!((gone.code(), reason(&gone)), (Code::OutOfRange, "EVENTS_TRIMMED".to_owned()));
+        let info = gone.get_details_error_info().unwrap();
+        assert_eq!(info.metadata["firstEvent"], last.to_string());
+    }
+    assert_eq!(rest(client.subscribe_to_task(resume(last)).await.unwrap().into_inner()).await, []);
+    let get = pb::GetTaskRequest { id, ..Default::default() };
+    assert_eq!(state(&client.get_task(get).await.unwrap().into_inner()), TaskState::Completed);
+    server.stop().await;
+}
+
 /// A gRPC frame around bytes.
 fn frame(bytes: &[u8]) -> Vec<u8> {
     let mut frame = vec![0];

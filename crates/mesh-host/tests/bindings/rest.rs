@@ -175,3 +175,29 @@ async fn one_point_zero_is_spoken_and_nothing_else() {
     }
     served.stop().await;
 }
+
+#[tokio::test]
+async fn events_that_were_trimmed_are_gone_and_the_task_is_not() {
+    let served = Served::with("    tasks: { retention: { events: 0s } }\n").await;
+    let (id, last) = served.trimmed("hello").await;
+    let subscribe = async |after: u64| {
+        let mut resume = request("GET", &format!("/tasks/{id}:subscribe"), "");
+        resume.headers_mut().insert("last-event-id", after.into());
+        served.call(resume).await
+    };
+    for after in [0, last - 1] {
+        let (status, error) = read(subscribe(after).await).await;
+        assert_eq!((status, reason(&error)), (StatusCode::GONE, "EVENTS_TRIMMED"), "{error}");
+        assert_eq!(
+            (&error["error"]["code"], &error["error"]["status"]),
+            (&json!(410), &json!("OUT_OF_RANGE"))
+        );
+        assert_eq!(error["error"]["details"][0]["metadata"], json!({ "firstEvent": last.to_string() }));
+    }
+    let rest = subscribe(last).await;
+    assert_eq!(rest.status(), StatusCode::OK);
+    assert_eq!(text(rest).await, "");
+    let (_, task) = served.get(&format!("/tasks/{id}")).await;
+    assert_eq!(task["status"]["state"], "TASK_STATE_COMPLETED");
+    served.stop().await;
+}

@@ -94,6 +94,32 @@ impl Served {
         answer["task"]["id"].as_str().expect("an id").to_owned()
     }
 
+    /// Sends a message, waits for its task, and trims it: its id, and the number of its last event.
+    pub(crate) async fn trimmed(&self, message: &str) -> (String, u64) {
+        let id = self.send(message).await["id"].as_str().expect("an id").to_owned();
+        let path = format!("/tasks/{id}:subscribe");
+        let subscribe = || {
+            let mut request = request("GET", &path, "");
+            request.headers_mut().insert("last-event-id", "0".parse().expect("a header"));
+            request
+        };
+        // The clock has to move on a little after the end of the task.
+        let gone = async {
+            loop {
+                self.host.sweep().await.expect("a sweep");
+                let answer = self.call(subscribe()).await;
+                if answer.status() == StatusCode::GONE {
+                    break read(answer).await.1;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let error = tokio::time::timeout(PATIENCE, gone).await.expect("a trimmed task");
+        let first = &error["error"]["details"][0]["metadata"]["firstEvent"];
+        let last = first.as_str().and_then(|first| first.parse().ok()).unwrap_or_else(|| panic!("{error}"));
+        (id, last)
+    }
+
     pub(crate) async fn stop(self) {
         self.host.shutdown(Duration::ZERO).await;
     }

@@ -1,6 +1,7 @@
 use crate::support::{Bench, body, host, script};
 use axum::body::Body;
 use http::{Request, StatusCode};
+use mesh_core::SystemClock;
 use mesh_log::MemoryLog;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -61,8 +62,10 @@ async fn a_key_that_cannot_sign_stops_the_start_and_is_not_shown() {
     let key = mesh_config::Secret::new("not a key");
     settings.agent.card.signing =
         Some(mesh_config::Signing { key: Some(key), key_file: None, kid: None, jku: None });
-    let error =
-        host(settings, Arc::new(MemoryLog::new()), &mut Registry::default()).err().unwrap().to_string();
+    let error = host(settings, Arc::new(MemoryLog::new()), Arc::new(SystemClock), &mut Registry::default())
+        .err()
+        .unwrap()
+        .to_string();
     assert!(
         error.starts_with("agents.") && error.contains(".card.signing.key holds no private key"),
         "{error}"

@@ -6,7 +6,7 @@ use http::Request;
 use mesh_core::lifecycle::Phase;
 use mesh_core::{AgentName, HostId, Principal, TaskKey};
 use mesh_host::HostSettings;
-use mesh_log::{Append, EventLog, Expect, MemoryLog, RecordKey, Space};
+use mesh_log::{Append, EventLog, MemoryLog};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -272,35 +272,6 @@ async fn an_attempt_that_is_not_the_tasks_any_more_writes_nothing() {
         let entries = shown(&bench, "/extensions/context/c").await["entries"].clone();
         assert_eq!((entries.as_array().unwrap().len(), &entries[0]["value"]), (1, &json!("old")), "{call}");
     }
-}
-
-#[tokio::test]
-async fn the_memory_goes_with_the_last_task_of_its_context_and_not_before() {
-    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
-    let bench = Bench::on(settings(), Arc::clone(&log)).await.ready().await;
-    for n in 0..40 {
-        result(&bench, "c", &format!(r#"memory {{"op":"put","key":"{n}","value":1}}"#)).await;
-    }
-    let forget = |context: &'static str| {
-        let host = Arc::clone(&bench.host);
-        async move { host.forget_context(&"default".into(), &"local".into(), &context.into()).await.unwrap() }
-    };
-    assert!(!forget("c").await);
-    assert_eq!(shown(&bench, "/extensions/context/c").await["entries"].as_array().unwrap().len(), 40);
-    assert!(forget("unknown").await);
-    // A store in which the context's tasks are gone, and a neighbour's record is not.
-    let emptied: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
-    let kept = log.records().list(Space::Context, None, "", None, 100).await.unwrap();
-    let neighbour = RecordKey::new(Space::Context, "default".into(), kept[0].key.name.replace('/', "0/"));
-    for (key, value) in
-        kept.into_iter().map(|kept| (kept.key, kept.value)).chain([(neighbour.clone(), "1".into())])
-    {
-        emptied.records().put(&key, value, Expect::Nothing).await.unwrap();
-    }
-    let bench = Bench::on(settings(), Arc::clone(&emptied)).await;
-    assert!(bench.host.forget_context(&"default".into(), &"local".into(), &"c".into()).await.unwrap());
-    let left = emptied.records().list(Space::Context, None, "", None, 100).await.unwrap();
-    assert_eq!(left.into_iter().map(|record| record.key).collect::<Vec<_>>(), [neighbour]);
 }
 
 proptest! {

@@ -9,6 +9,7 @@ mod faults;
 mod gateway;
 mod push;
 mod restart;
+mod retention;
 mod several;
 mod streams;
 mod support;

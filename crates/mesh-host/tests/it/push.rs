@@ -260,3 +260,33 @@ async fn a_configuration_that_is_created_anew_goes_on_from_there() {
     until("the end is posted to the new address", || new.count() == 1).await;
     assert_eq!(old.count(), 0);
 }
+
+/// Trims a task as retention would, a long time later.
+async fn trim(log: &dyn EventLog, id: &str) -> u64 {
+    let key = mesh_core::TaskKey::new("default".into(), id.into());
+    let head = log.head(&key).await.unwrap().unwrap();
+    let snapshot =
+        json!({ "task": { "id": id, "contextId": head.context_id, "status": { "state": head.state } } });
+    let task = mesh_log::Trim { key, seq: head.seq, snapshot: Some(snapshot.to_string().into()) };
+    assert_eq!(log.trim(vec![task]).await.unwrap().len(), 1);
+    head.seq
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_lacks_events_that_were_trimmed_gets_the_task_as_it_is() {
+    let receiver = Receiver::default();
+    let url = receiver.listen().await;
+    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
+    let bench = Bench::on(allowing(), Arc::clone(&log)).await.ready().await;
+    receiver.refuse(usize::MAX);
+    let id = begin(&bench, "chunks 5 10", &json!({ "id": "c", "url": url })).await;
+    bench.events(&id).await.until("TASK_STATE_COMPLETED").await;
+    let last = trim(&*log, &id).await;
+    receiver.refuse(0);
+    until("the snapshot is posted", || receiver.has_ended()).await;
+    let got = receiver.got.lock().unwrap().clone();
+    let (headers, body) = got.last().unwrap();
+    assert!(headers["webhook-id"].to_str().unwrap().ends_with(&format!(".{last}")), "{headers:?}");
+    assert_eq!(body["task"]["id"], id.as_str());
+    assert!(got.len() <= 2, "nothing else but what was under way: {}", got.len());
+}

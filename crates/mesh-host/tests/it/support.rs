@@ -5,7 +5,7 @@ use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use mesh_config::{Agent, Card, Launch, Limits, OnWorkerLoss, Push, Tasks, Worker};
 use mesh_core::trace::Tracer;
-use mesh_core::{AgentName, Principal, SystemClock};
+use mesh_core::{AgentName, Clock, Principal, SystemClock};
 use mesh_host::{Host, HostError, HostMetrics, HostParts, HostSettings};
 use mesh_log::{EventLog, MemoryLog};
 use mesh_policy::LocalOnly;
@@ -77,13 +77,14 @@ pub(crate) fn script(text: &str) -> HostSettings {
 pub(crate) fn host(
     settings: HostSettings,
     log: Arc<dyn EventLog>,
+    clock: Arc<dyn Clock>,
     registry: &mut Registry,
 ) -> Result<Arc<Host>, HostError> {
     Host::new(HostParts {
         settings,
         log,
         authorizer: Arc::new(LocalOnly),
-        clock: Arc::new(SystemClock),
+        clock,
         tracer: Tracer::default(),
         metrics: HostMetrics::register(registry),
     })
@@ -101,8 +102,13 @@ impl Bench {
     }
 
     pub(crate) async fn on(settings: HostSettings, log: Arc<dyn EventLog>) -> Self {
+        Self::at(settings, log, Arc::new(SystemClock)).await
+    }
+
+    /// With a clock of its own.
+    pub(crate) async fn at(settings: HostSettings, log: Arc<dyn EventLog>, clock: Arc<dyn Clock>) -> Self {
         let mut registry = Registry::default();
-        let host = host(settings, log, &mut registry).expect("a host");
+        let host = host(settings, log, clock, &mut registry).expect("a host");
         host.start().await.expect("the log can be read");
         Self { host, registry }
     }

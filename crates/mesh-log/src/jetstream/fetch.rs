@@ -1,6 +1,6 @@
 //! Reading frames: the last of a task, the next one after a position, and many at once.
 
-use super::frame::Frame;
+use super::frame::{Frame, Kind};
 use super::link::{Link, Pauses};
 use crate::contract::LogError;
 use async_nats::StatusCode;
@@ -190,13 +190,15 @@ impl Link {
     /// events. Halves the stream until it is found: a task's frames are in order, but where is not written anywhere.
     pub(super) async fn find(&self, subject: &str, after: Seq) -> Result<Option<u64>, LogError> {
         if after == 0 {
+            // Also of a trimmed task: its snapshot is its first message.
             return Ok(Some(1));
         }
         let Some((mut high, last)) = self.last_frame(subject).await? else { return Ok(None) };
         if last.last() <= after {
             return Ok(None);
         }
-        if last.after <= after {
+        // Before a snapshot there is nothing that counts.
+        if last.after <= after || last.kind == Kind::Snapshot {
             return Ok(Some(high));
         }
         // Frames at or after `high` begin beyond the wanted event; those before `low` do not end beyond it.

@@ -67,12 +67,11 @@ async fn session(shared: &Shared) -> Result<(), LogError> {
         let message = message.map_err(|error| link.failed("a consumer", &error))?;
         let details = message.info().map_err(|error| link.failed("a message", &error))?;
         let (number, rest) = (details.stream_sequence, details.pending);
-        match Frame::decode(message.payload.clone()).and_then(|frame| Ok((frame.head()?, frame))) {
-            Ok((head, frame)) => {
-                let origin = names::origin_in(&message.subject).unwrap_or(names::NO_ORIGIN);
-                shared.absorb(head, origin, &frame, number);
-            }
-            Err(error) => tracing::error!(store = link.place, message = number, "not followed: {error}"),
+        let origin = names::origin_in(&message.subject).unwrap_or(names::NO_ORIGIN);
+        let absorbed =
+            Frame::decode(message.payload.clone()).and_then(|frame| shared.absorb(origin, &frame, number));
+        if let Err(error) = absorbed {
+            tracing::error!(store = link.place, message = number, "not followed: {error}");
         }
         shared.reached(if rest == 0 { number.max(end) } else { number });
     }

@@ -1,7 +1,7 @@
 //! One append as one message, so that its events and its head are stored together or not at all.
 //!
 //! ```text
-//!   1 byte    format: 1              4 bytes  length of the head
+//!   1 byte    what it is             4 bytes  length of the head
 //!   16 bytes  id of the append       …        the head, JSON
 //!   8 bytes   number of the event    4 bytes  number of events
 //!             before the first       …        each: length of the public part, length of the private part or
@@ -9,6 +9,9 @@
 //! ```
 //!
 //! Numbers are big-endian. The message that begins a task names the message of the client that created it in its head.
+//!
+//! What it is: 1 an append; 2 a snapshot: its one event stands for all up to its number, and what was before it counts no
+//! more; 3 the end of a task that was removed: its head holds nothing but tenant and task, and it has no event.
 
 use crate::contract::{Append, LogError, NewEvent, StoredEvent, TaskHead};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -18,7 +21,30 @@ use mesh_core::{ContextId, MessageId, Seq, TaskId, TaskKey, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-const FORMAT: u8 = 1;
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Events that were appended.
+    Append,
+    /// One event instead of all before.
+    Snapshot,
+    /// There is no such task any more.
+    Removed,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Append, Self::Snapshot, Self::Removed];
+
+    /// Its number in a message; part of the format.
+    const fn number(self) -> u8 {
+        match self {
+            Self::Append => 1,
+            Self::Snapshot => 2,
+            Self::Removed => 3,
+        }
+    }
+}
+
 const NONE: u32 = u32::MAX;
 /// Bytes of an event beside its parts, and of a frame beside its events and its head.
 const EVENT_BYTES: usize = 8;
@@ -38,9 +64,17 @@ struct WrittenHead {
     control: Control,
 }
 
+/// What is left to say of a task that was removed.
+#[derive(Serialize, Deserialize)]
+struct WrittenKey {
+    tenant: Tenant,
+    task: TaskId,
+}
+
 /// What one message of a task says.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
+    pub(super) kind: Kind,
     /// Who wrote it: every append has its own.
     pub(super) id: Uuid,
     /// The number of the last event before it.
@@ -55,8 +89,20 @@ impl Frame {
         self.after + self.events.len() as Seq
     }
 
+    /// The number of the first event that can be read, once this is the task's last message.
+    pub(super) fn first(&self) -> Seq {
+        if self.kind == Kind::Append { 1 } else { self.last() }
+    }
+
+    /// The head of a task that is there.
     pub(super) fn head(&self) -> Result<TaskHead, LogError> {
-        read_head(&self.head, self.last())
+        read_head(&self.head, self.first(), self.last())
+    }
+
+    /// Whose it is.
+    pub(super) fn key(&self) -> Result<TaskKey, LogError> {
+        let key: WrittenKey = serde_json::from_slice(&self.head).map_err(|error| damaged_head(&error))?;
+        Ok(TaskKey::new(key.tenant, key.task))
     }
 
     /// The events in memory of their own: a decoded frame's are parts of all that was received with them.
@@ -80,11 +126,13 @@ impl Frame {
     pub(super) fn decode(mut bytes: Bytes) -> Result<Self, LogError> {
         let damaged = || LogError::Failed("a message in the stream is not one of ours".to_owned());
         let format = bytes.try_get_u8().map_err(|_| damaged())?;
-        if format != FORMAT {
-            let reason =
-                format!("a message in the stream has format {format}; this is a program for {FORMAT}");
+        let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.number() == format) else {
+            let newest = Kind::ALL.len();
+            let reason = format!(
+                "a message in the stream has format {format}; this program knows those up to {newest}"
+            );
             return Err(LogError::Failed(reason));
-        }
+        };
         let id = Uuid::from_u128(bytes.try_get_u128().map_err(|_| damaged())?);
         let after = bytes.try_get_u64().map_err(|_| damaged())?;
         let length = bytes.try_get_u32().map_err(|_| damaged())?;
@@ -102,7 +150,16 @@ impl Frame {
             let seq = after.checked_add(u64::from(n) + 1).ok_or_else(damaged)?;
             events.push(StoredEvent { seq, public, private });
         }
-        if bytes.has_remaining() { Err(damaged()) } else { Ok(Self { id, after, head, events }) }
+        let fits = match kind {
+            Kind::Append => true,
+            Kind::Snapshot => events.len() == 1,
+            Kind::Removed => events.is_empty(),
+        };
+        if bytes.has_remaining() || !fits {
+            Err(damaged())
+        } else {
+            Ok(Self { kind, id, after, head, events })
+        }
     }
 }
 
@@ -111,18 +168,38 @@ fn take(bytes: &mut Bytes, length: u32) -> Option<Bytes> {
     (bytes.len() >= length).then(|| bytes.split_to(length))
 }
 
-/// The head in a frame, with the number of the task's last event.
-pub(super) fn read_head(json: &[u8], seq: Seq) -> Result<TaskHead, LogError> {
-    let head: WrittenHead = serde_json::from_slice(json)
-        .map_err(|error| LogError::Failed(format!("a head in the stream is damaged: {error}")))?;
+fn damaged_head(error: &serde_json::Error) -> LogError {
+    LogError::Failed(format!("a head in the stream is damaged: {error}"))
+}
+
+/// The head in a frame, with the numbers of the task's first and last event.
+pub(super) fn read_head(json: &[u8], first: Seq, seq: Seq) -> Result<TaskHead, LogError> {
+    let head: WrittenHead = serde_json::from_slice(json).map_err(|error| damaged_head(&error))?;
     Ok(TaskHead {
         key: TaskKey::new(head.tenant, head.task),
         context_id: head.context,
         state: head.state,
         status_at: Timestamp(head.at),
         seq,
+        first,
         control: head.control,
     })
+}
+
+/// What replaces a task, as a message: its snapshot with the last head as it is, or that there is no such task.
+pub(super) fn encode_trim(
+    id: Uuid,
+    key: &TaskKey,
+    seq: Seq,
+    left: Option<(&[u8], Bytes)>,
+) -> Result<Bytes, LogError> {
+    let Some((head, public)) = left else {
+        let key = WrittenKey { tenant: key.tenant.clone(), task: key.task.clone() };
+        let head = serde_json::to_vec(&key)
+            .map_err(|error| LogError::Failed(format!("name of task {}: {error}", key.task)))?;
+        return put(Kind::Removed, id, seq, &head, Vec::new());
+    };
+    put(Kind::Snapshot, id, seq.saturating_sub(1), head, vec![NewEvent { public, private: None }])
 }
 
 /// An append as a message.
@@ -139,13 +216,17 @@ pub(super) fn encode(id: Uuid, append: Append) -> Result<Bytes, LogError> {
     };
     let head = serde_json::to_vec(&head)
         .map_err(|error| LogError::Failed(format!("head of task {}: {error}", head.task)))?;
+    put(Kind::Append, id, expected_seq, &head, events)
+}
+
+fn put(kind: Kind, id: Uuid, after: Seq, head: &[u8], events: Vec<NewEvent>) -> Result<Bytes, LogError> {
     let size = FRAME_BYTES + head.len() + events.iter().map(event_bytes).sum::<usize>();
     let mut bytes = BytesMut::with_capacity(size);
-    bytes.put_u8(FORMAT);
+    bytes.put_u8(kind.number());
     bytes.put_u128(id.as_u128());
-    bytes.put_u64(expected_seq);
+    bytes.put_u64(after);
     bytes.put_u32(length(head.len())?);
-    bytes.put_slice(&head);
+    bytes.put_slice(head);
     bytes.put_u32(length(events.len())?);
     for event in events {
         bytes.put_u32(length(event.public.len())?);
@@ -197,6 +278,7 @@ mod tests {
             state: TaskState::Working,
             status_at: Timestamp(-7),
             seq: 0,
+            first: 1,
             control,
         };
         Append { expected_seq, events, head, creates: Some("m".into()) }
@@ -229,7 +311,27 @@ mod tests {
         #[test]
         fn no_bytes_are_too_strange(bytes in vec(any::<u8>(), 0..200)) {
             let _ = Frame::decode(Bytes::from(bytes.clone()));
-            let _ = Frame::decode(Bytes::from([&[FORMAT], &bytes[..]].concat()));
+            for kind in Kind::ALL {
+                let _ = Frame::decode(Bytes::from([&[kind.number()], &bytes[..]].concat()));
+            }
+        }
+
+        #[test]
+        fn what_is_left_of_a_task_comes_back_as_it_was(seq in 1..1u64 << 60, snapshot in option::of(vec(any::<u8>(), 0..20))) {
+            let (id, task) = (Uuid::new_v4(), TaskKey::new("t".into(), "1".into()));
+            let whole = encode(id, append(seq - 1, vec![NewEvent { public: Bytes::new(), private: None }])).unwrap();
+            let last = Frame::decode(whole).unwrap();
+            let left = snapshot.clone().map(|snapshot| (&last.head[..], Bytes::from(snapshot)));
+            let frame = Frame::decode(encode_trim(id, &task, seq, left).unwrap()).unwrap();
+            prop_assert_eq!((frame.last(), frame.key().unwrap()), (seq, task));
+            match snapshot {
+                Some(snapshot) => {
+                    prop_assert_eq!((frame.kind, &frame.events[0].public[..]), (Kind::Snapshot, &snapshot[..]));
+                    prop_assert_eq!(frame.events[0].seq, seq);
+                    prop_assert_eq!(frame.head().unwrap(), TaskHead { first: seq, ..last.head().unwrap() });
+                }
+                None => prop_assert_eq!((frame.kind, frame.events.len()), (Kind::Removed, 0)),
+            }
         }
     }
 }

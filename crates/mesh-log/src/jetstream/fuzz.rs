@@ -1,6 +1,6 @@
 //! Fuzz target: frames.
 
-use super::frame::{Frame, encode};
+use super::frame::{Frame, Kind, encode};
 use crate::contract::{Append, NewEvent, StoredEvent};
 use bytes::Bytes;
 
@@ -9,6 +9,9 @@ pub fn frame(data: &[u8]) {
     let Ok(frame) = Frame::decode(Bytes::copy_from_slice(data)) else { return };
     assert_eq!(frame.own_events(), frame.events);
     let Ok(head) = frame.head() else { return };
+    if frame.kind != Kind::Append {
+        return;
+    }
     let new = |event: &StoredEvent| NewEvent { public: event.public.clone(), private: event.private.clone() };
     let append = Append {
         expected_seq: frame.after,

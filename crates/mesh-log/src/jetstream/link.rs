@@ -178,14 +178,33 @@ async fn open_stream(
         num_replicas: options.replicas.max(1),
         max_bytes: i64::try_from(options.max_bytes).ok().filter(|bytes| *bytes > 0).unwrap_or(-1),
         allow_direct: true,
+        // What is left of a task replaces its messages; what is left of a removed one goes after a while.
+        allow_rollup: true,
+        allow_message_ttl: true,
         // Expected sequences do what duplicate detection would; it only costs the server memory.
         duplicate_window: Duration::from_millis(100),
         ..Config::default()
     };
     match jetstream.get_stream(names.stream()).await {
-        Ok(stream) => Ok(stream),
+        Ok(stream) => up_to_date(jetstream, stream, &config).await.map_err(|error| error.to_string()),
         Err(_) => jetstream.get_or_create_stream(config).await.map_err(|error| error.to_string()),
     }
+}
+
+/// A stream that an earlier version made learns to trim. One that is not ours is left as it is.
+async fn up_to_date(
+    jetstream: &Context,
+    stream: Stream<Info>,
+    wanted: &Config,
+) -> Result<Stream<Info>, async_nats::Error> {
+    let config = &stream.cached_info().config;
+    if (config.allow_rollup && config.allow_message_ttl) || config.subjects != wanted.subjects {
+        return Ok(stream);
+    }
+    let config = Config { allow_rollup: true, allow_message_ttl: true, ..config.clone() };
+    jetstream.update_stream(&config).await?;
+    tracing::info!(stream = config.name, "the stream was brought up to date");
+    Ok(jetstream.get_stream(&config.name).await?)
 }
 
 /// Addresses as they may be shown.

@@ -26,23 +26,24 @@ mod names;
 mod options;
 mod publish;
 mod records;
+mod trim;
 
 pub use options::JetStreamOptions;
 
 use crate::contract::{
-    Append, AppendError, EventLog, ListQuery, LogError, NewEvent, Page, Pressure, ReadLimit, StoredEvent,
-    TaskHead,
+    Append, AppendError, Ended, EventLog, ListQuery, LogError, NewEvent, Page, Pressure, ReadLimit,
+    StoredEvent, TaskHead, Trim,
 };
 use crate::records::Records;
 use crate::rings::Rings;
 use crate::tails::Tails;
 use async_trait::async_trait;
-use frame::Frame;
+use frame::{Frame, Kind};
 use hashlink::LruCache;
 use index::{Index, Noted};
 use link::Link;
 use mesh_core::model::TaskState;
-use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
+use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant, Timestamp};
 use records::Bucket;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -109,7 +110,12 @@ impl Shared {
     }
 
     /// Takes in a recorded message; one that is known already changes nothing.
-    fn absorb(&self, head: TaskHead, origin: &str, frame: &Frame, message: u64) {
+    fn absorb(&self, origin: &str, frame: &Frame, message: u64) -> Result<(), LogError> {
+        if frame.kind == Kind::Removed {
+            self.absorb_removal(&frame.key()?, origin, message);
+            return Ok(());
+        }
+        let head = frame.head()?;
         let key = head.key.clone();
         let queued = head.state == TaskState::Submitted;
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
@@ -117,17 +123,26 @@ impl Shared {
         drop(index);
         if noted == Noted::Foreign {
             tracing::error!(task = %key, message, "two tasks of the same name were created; this one is ignored");
-            return;
+            return Ok(());
         }
-        let events = if noted == Noted::New { frame.own_events() } else { Vec::new() };
         let mut recent = self.recent();
-        recent.rings.offer(&key, &events);
+        match (noted, frame.kind) {
+            (Noted::New, Kind::Append) => recent.rings.offer(&key, &frame.own_events()),
+            (Noted::New, _) => recent.rings.forget(&key),
+            _ => {}
+        }
         // Also if it is known: who knows it may not have come to the tails yet, and the writer's append is over.
         recent.tails.raise(&key, frame.last());
         drop(recent);
         if queued && noted == Noted::New {
             self.arrivals.send_modify(|count| *count += 1);
         }
+        Ok(())
+    }
+
+    fn absorb_removal(&self, key: &TaskKey, origin: &str, message: u64) {
+        self.index.write().unwrap_or_else(PoisonError::into_inner).remove(key, origin, message);
+        self.recent().rings.forget(key);
     }
 
     /// What a task was created by, if there is such a task, whoever created it.
@@ -144,8 +159,14 @@ impl Shared {
     /// The last frame of a task, if there is such a task.
     async fn last(&self, key: &TaskKey) -> Result<Option<Frame>, LogError> {
         let Some(origin) = self.origin(key).await? else { return Ok(None) };
-        let last = self.link.last_frame(&self.link.names.task(key, &origin)).await?;
-        Ok(last.map(|(_, frame)| frame))
+        let Some((message, frame)) = self.link.last_frame(&self.link.names.task(key, &origin)).await? else {
+            return Ok(None);
+        };
+        if frame.kind != Kind::Append {
+            // Whoever sees such a head must not be given the events of before.
+            self.absorb(&origin, &frame, message)?;
+        }
+        Ok(Some(frame).filter(|frame| frame.kind != Kind::Removed))
     }
 
     /// The consumer has brought everything up to this message.
@@ -168,9 +189,12 @@ impl Shared {
         };
         let Some(origin) = self.origin(key).await? else { return Ok(Vec::new()) };
         let subject = self.link.names.task(key, &origin);
-        let Some(mut from) = (match known {
-            Some(known) => Some(known),
-            None => self.link.find(&subject, after).await?,
+        let trimmed = self.index().trimmed(key);
+        let Some(mut from) = (match (trimmed, known) {
+            (Some(place), _) if after >= place.seq => None,
+            (Some(place), _) => Some(place.message),
+            (None, Some(known)) => Some(known),
+            (None, None) => self.link.find(&subject, after).await?,
         }) else {
             return Ok(Vec::new());
         };
@@ -182,10 +206,19 @@ impl Shared {
             let Some((end, _)) = frames.last() else { break };
             let end = *end;
             for (message, frame) in frames {
+                let kind = frame.kind;
+                if kind == Kind::Removed {
+                    // Whatever was before it was another task's; what comes behind it is a new one.
+                    taken.clear();
+                    room = limit.bytes;
+                }
                 for event in frame.events {
                     let position = taken.last().map_or(after, |event| event.seq);
                     if event.seq <= position {
                         continue;
+                    }
+                    if event.seq != position + 1 && kind == Kind::Snapshot {
+                        return Err(LogError::Trimmed { first: event.seq });
                     }
                     if event.seq != position + 1 {
                         let missing = format!("event {} of task {key} is missing", position + 1);
@@ -345,6 +378,31 @@ impl EventLog for JetStreamLog {
         let shared = self.open_log()?;
         follow::catch_up(shared, shared.link.timeout).await?;
         Ok(shared.index().pressure(agent))
+    }
+
+    async fn ended(
+        &self,
+        agent: &AgentName,
+        before: Timestamp,
+        which: Ended,
+        limit: usize,
+    ) -> Result<Vec<TaskHead>, LogError> {
+        let shared = self.open_log()?;
+        follow::catch_up(shared, shared.link.timeout).await?;
+        shared.index().ended(agent, before, which, limit)
+    }
+
+    async fn trim(&self, tasks: Vec<Trim>) -> Result<Vec<TaskKey>, LogError> {
+        let shared = self.open_log()?;
+        let Ok(_permit) = shared.appends.try_acquire() else {
+            return Err(shared.open().err().unwrap_or(LogError::Overloaded));
+        };
+        shared.trim(tasks).await
+    }
+
+    /// The server gives the room of messages back by itself.
+    async fn reclaim(&self) -> Result<bool, LogError> {
+        self.open_log().map(|_| false)
     }
 
     fn arrivals(&self) -> watch::Receiver<u64> {

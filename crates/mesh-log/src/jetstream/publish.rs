@@ -12,7 +12,7 @@
 //! An attempt can be repeated at any time: the same place is taken once.
 
 use super::Shared;
-use super::frame::{Frame, encode};
+use super::frame::{Frame, Kind, encode};
 use super::index::Place;
 use super::link::Pauses;
 use super::names::{self, NO_ORIGIN};
@@ -32,7 +32,7 @@ const ENVELOPE_BYTES: usize = 4096;
 const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 
 /// How one attempt ended.
-enum Miss {
+pub(super) enum Miss {
     /// Something else is in its place, or may be it itself.
     Taken,
     /// There is no room.
@@ -88,11 +88,13 @@ impl Shared {
         }
         let mut pauses = Pauses::until(deadline);
         let mut unknown = false;
+        // The message that a new task comes after: of one that was removed, if there was one.
+        let mut vacant = 0;
         // The place that it may have taken already.
         let mut doubt: Option<(Box<str>, u64)> = None;
         loop {
             let placed = if begins {
-                Ok((step.origin.as_deref().unwrap_or(NO_ORIGIN).into(), 0))
+                Ok((step.origin.as_deref().unwrap_or(NO_ORIGIN).into(), vacant))
             } else {
                 self.place(&step).await
             };
@@ -116,6 +118,9 @@ impl Shared {
                 Err(Miss::Taken) => {
                     if let Some(message) = self.resolve(&step, &origin, before).await? {
                         return self.recorded(step, &origin, message);
+                    }
+                    if begins {
+                        vacant = self.vacancy(&step, &subject).await?;
                     }
                     "somebody else is writing".to_owned()
                 }
@@ -145,7 +150,7 @@ impl Shared {
         let origin =
             message.map(|message| names::origin(&head.control.owner.id, &head.control.agent, message));
         let body = encode(id, append)?;
-        let longest = self.link.client.max_payload().saturating_sub(ENVELOPE_BYTES);
+        let longest = self.longest();
         if body.len() > longest {
             return Err(LogError::Full(format!(
                 "an append of {} bytes does not fit into a message of {longest}; raise max_payload of the NATS server",
@@ -153,6 +158,11 @@ impl Shared {
             )));
         }
         Ok(Step { id, origin, expected, head, body })
+    }
+
+    /// Bytes that fit into a message.
+    pub(super) fn longest(&self) -> usize {
+        self.link.client.max_payload().saturating_sub(ENVELOPE_BYTES)
     }
 
     /// The task's origin, and the message that has to be its last one.
@@ -166,7 +176,10 @@ impl Shared {
             _ => self.look(step, &origin).await?,
         };
         match place {
-            Some(place) if place.seq == step.expected => Ok((origin, place.message)),
+            Some(place) if place.seq == step.expected => match self.index().trimmed(key) {
+                Some(Place { seq: first, .. }) => Err(LogError::Trimmed { first }.into()),
+                None => Ok((origin, place.message)),
+            },
             other => Err(conflict(step, other.map_or(0, |place| place.seq))),
         }
     }
@@ -175,8 +188,15 @@ impl Shared {
     async fn look(&self, step: &Step, origin: &str) -> Result<Option<Place>, LogError> {
         let subject = self.link.names.task(&step.head.key, origin);
         let Some((message, frame)) = self.link.last_frame(&subject).await? else { return Ok(None) };
-        self.absorb(frame.head()?, origin, &frame, message);
-        Ok(Some(Place { seq: frame.last(), message }))
+        self.absorb(origin, &frame, message)?;
+        Ok((frame.kind != Kind::Removed).then(|| Place { seq: frame.last(), message }))
+    }
+
+    /// The last message of what a new task comes after, if it says that a task was removed.
+    async fn vacancy(&self, step: &Step, subject: &str) -> Result<u64, LogError> {
+        let made = step.origin.as_ref().map(|origin| self.link.names.made(&step.head.key.tenant, origin));
+        let last = self.link.last_frame(made.as_deref().unwrap_or(subject)).await?;
+        Ok(last.filter(|(_, frame)| frame.kind == Kind::Removed).map_or(0, |(message, _)| message))
     }
 
     /// Finds out who took the place after `before`: the message's number if it was this append, a conflict if the task
@@ -229,27 +249,39 @@ impl Shared {
     /// The task whose appends have these subjects: those of one origin.
     pub(super) async fn made(&self, subjects: &str) -> Result<Option<TaskId>, LogError> {
         let frame = self.link.last_frame(subjects).await?;
-        frame.map(|(_, frame)| Ok(frame.head()?.key.task)).transpose()
+        let there = frame.filter(|(_, frame)| frame.kind != Kind::Removed);
+        there.map(|(_, frame)| Ok(frame.key()?.task)).transpose()
     }
 
     fn recorded(&self, step: Step, origin: &str, message: u64) -> Result<Seq, AppendError> {
         let frame = Frame::decode(step.body)?;
-        let seq = frame.last();
-        self.absorb(step.head, origin, &frame, message);
-        Ok(seq)
+        self.absorb(origin, &frame, message)?;
+        Ok(frame.last())
     }
 
     async fn publish(&self, step: &Step, subject: &str, before: u64, deadline: Instant) -> Result<u64, Miss> {
+        let mut headers = HeaderMap::new();
+        if let Some(origin) = &step.origin {
+            headers.insert(EXPECTED_SUBJECT, self.link.names.made(&step.head.key.tenant, origin));
+        }
+        self.send(subject, step.body.clone(), before, headers, deadline).await
+    }
+
+    /// One attempt to publish a message that is to come after `before`; its number.
+    pub(super) async fn send(
+        &self,
+        subject: &str,
+        body: Bytes,
+        before: u64,
+        mut headers: HeaderMap,
+        deadline: Instant,
+    ) -> Result<u64, Miss> {
         let link = &self.link;
         let connection = link.up(deadline).await.map_err(|error| Miss::Refused(error.to_string()))?;
-        let mut headers = HeaderMap::new();
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, before.to_string());
         headers.insert(NATS_EXPECTED_STREAM, link.stream.cached_info().config.name.as_str());
-        if let Some(origin) = &step.origin {
-            headers.insert(EXPECTED_SUBJECT, link.names.made(&step.head.key.tenant, origin));
-        }
         let left = deadline.saturating_duration_since(Instant::now()).min(link.patience);
-        let request = Request::new().payload(step.body.clone()).headers(headers).timeout(Some(left));
+        let request = Request::new().payload(body).headers(headers).timeout(Some(left));
         let published = async {
             link.client.send_request(subject.to_owned(), request).await.map_err(|error| match error.kind() {
                 RequestErrorKind::NoResponders => Miss::Refused("the stream has no leader".to_owned()),

@@ -3,14 +3,15 @@
 mod records;
 
 use crate::contract::{
-    Append, AppendError, EventLog, ListQuery, LogError, NewEvent, Page, PageCursor, Pressure, ReadLimit,
-    StoredEvent, TaskHead,
+    Append, AppendError, Ended, EventLog, ListQuery, LogError, NewEvent, Page, PageCursor, Pressure,
+    ReadLimit, StoredEvent, TaskHead, Trim,
 };
 use crate::records::Records;
 use crate::tails::Tails;
 use async_trait::async_trait;
+use bytes::Bytes;
 use mesh_core::model::TaskState;
-use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
+use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant, Timestamp};
 pub(crate) use records::MemoryRecords;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -23,8 +24,8 @@ const TASK_OVERHEAD: usize = 2048;
 
 /// A log in memory, for `--ephemeral` and for tests: it keeps every promise but durability.
 ///
-/// Nothing is ever taken out of a log, so its one bound is a total: beyond it, appends fail with
-/// [`LogError::Full`], as on a full disk.
+/// Its one bound is a total: beyond it, appends fail with [`LogError::Full`], as on a full disk. What is trimmed or
+/// removed is given back at once.
 #[derive(Debug)]
 pub struct MemoryLog {
     state: Mutex<State>,
@@ -37,7 +38,7 @@ pub struct MemoryLog {
 #[derive(Debug, Default)]
 struct State {
     tasks: BTreeMap<TaskKey, Task>,
-    created: HashMap<(Tenant, PrincipalId, AgentName, MessageId), TaskId>,
+    created: HashMap<Creation, TaskId>,
     tails: Tails,
     bytes: usize,
     closed: bool,
@@ -47,6 +48,23 @@ struct State {
 struct Task {
     head: TaskHead,
     events: Vec<StoredEvent>,
+    /// The message that created it.
+    message: Option<MessageId>,
+}
+
+type Creation = (Tenant, PrincipalId, AgentName, MessageId);
+
+impl Task {
+    fn bytes(&self) -> usize {
+        TASK_OVERHEAD
+            + self.events.iter().map(|event| cost(&event.public, event.private.as_ref())).sum::<usize>()
+    }
+
+    fn creation(&self) -> Option<Creation> {
+        let control = &self.head.control;
+        let message = self.message.clone()?;
+        Some((self.head.key.tenant.clone(), control.owner.id.clone(), control.agent.clone(), message))
+    }
 }
 
 impl MemoryLog {
@@ -97,15 +115,20 @@ impl EventLog for MemoryLog {
         if let Some(first) = creation.as_ref().and_then(|creation| state.created.get(creation)) {
             return Err(AppendError::Duplicate(first.clone()));
         }
-        let actual = state.tasks.get(&head.key).map_or(0, |task| task.head.seq);
+        let (first, actual) =
+            state.tasks.get(&head.key).map_or((1, 0), |task| (task.head.first, task.head.seq));
         if actual != expected {
             return Err(AppendError::Conflict { expected, actual });
+        }
+        if first > 1 {
+            return Err(LogError::Trimmed { first }.into());
         }
         if expected == 0 && events.is_empty() {
             return Err(LogError::Failed("a task begins with at least one event".to_owned()).into());
         }
         let overhead = if expected == 0 { TASK_OVERHEAD } else { 0 };
-        let bytes = overhead + events.iter().map(cost).sum::<usize>();
+        let bytes =
+            overhead + events.iter().map(|event| cost(&event.public, event.private.as_ref())).sum::<usize>();
         if state.bytes.saturating_add(bytes) > self.max_bytes {
             let limit = self.max_bytes;
             return Err(LogError::Full(format!("the log in memory has reached its {limit} bytes")).into());
@@ -116,7 +139,7 @@ impl EventLog for MemoryLog {
             .zip(expected + 1..)
             .map(|(NewEvent { public, private }, seq)| StoredEvent { seq, public, private });
         let key = head.key.clone();
-        head.seq = seq;
+        (head.seq, head.first) = (seq, 1);
         let queued = head.state == TaskState::Submitted;
         head.control.touched.clear();
         match state.tasks.get_mut(&key) {
@@ -126,7 +149,8 @@ impl EventLog for MemoryLog {
             }
             None => {
                 let events = numbered.collect();
-                state.tasks.insert(key.clone(), Task { head, events });
+                let message = creation.as_ref().map(|creation| creation.3.clone());
+                state.tasks.insert(key.clone(), Task { head, events, message });
             }
         }
         if let Some(creation) = creation {
@@ -143,7 +167,11 @@ impl EventLog for MemoryLog {
     async fn read(&self, key: &TaskKey, after: Seq, limit: ReadLimit) -> Result<Vec<StoredEvent>, LogError> {
         let state = self.open()?;
         let Some(task) = state.tasks.get(key) else { return Ok(Vec::new()) };
-        let skip = usize::try_from(after).unwrap_or(usize::MAX);
+        let first = task.head.first;
+        if after.saturating_add(1) < first {
+            return Err(LogError::Trimmed { first });
+        }
+        let skip = usize::try_from(after - (first - 1)).unwrap_or(usize::MAX);
         let mut room = limit.bytes;
         let mut taken = Vec::new();
         for event in task.events.iter().skip(skip).take(limit.events.max(1)) {
@@ -249,6 +277,75 @@ impl EventLog for MemoryLog {
         Ok(pressure)
     }
 
+    async fn ended(
+        &self,
+        agent: &AgentName,
+        before: Timestamp,
+        which: Ended,
+        limit: usize,
+    ) -> Result<Vec<TaskHead>, LogError> {
+        fn order(head: &TaskHead) -> (Timestamp, &TaskId, &Tenant) {
+            (head.status_at, &head.key.task, &head.key.tenant)
+        }
+        let state = self.open()?;
+        let ended = || {
+            let heads = state.tasks.values().map(|task| &task.head);
+            heads.filter(|head| head.control.agent == *agent && head.state.is_terminal())
+        };
+        let in_time = ended().filter(|head| head.status_at < before);
+        let (mut heads, limit): (Vec<&TaskHead>, usize) = match which {
+            Ended::Beyond { keep } => {
+                // Those that ended before a time are the first of all.
+                let beyond = ended().count().saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
+                (in_time.collect(), limit.min(beyond))
+            }
+            Ended::Whole { after } => {
+                let after = after.as_ref().map(|(at, key)| (*at, &key.task, &key.tenant));
+                let whole = in_time.filter(|head| head.first < head.seq);
+                (whole.filter(|head| after.is_none_or(|after| order(head) > after)).collect(), limit)
+            }
+        };
+        if heads.len() > limit {
+            heads.select_nth_unstable_by(limit, |one, other| order(one).cmp(&order(other)));
+            heads.truncate(limit);
+        }
+        heads.sort_unstable_by(|one, other| order(one).cmp(&order(other)));
+        Ok(heads.into_iter().cloned().collect())
+    }
+
+    async fn trim(&self, tasks: Vec<Trim>) -> Result<Vec<TaskKey>, LogError> {
+        let mut state = self.open()?;
+        let state = &mut *state;
+        let mut changed = Vec::new();
+        for Trim { key, seq, snapshot } in tasks {
+            let Some(task) = state.tasks.get_mut(&key) else { continue };
+            if task.head.seq != seq || !task.head.state.is_terminal() {
+                continue;
+            }
+            let before = task.bytes();
+            if let Some(public) = snapshot {
+                if task.head.first == seq {
+                    continue;
+                }
+                task.events = vec![StoredEvent { seq, public, private: None }];
+                task.head.first = seq;
+                state.bytes = state.bytes - before + task.bytes();
+            } else {
+                if let Some(creation) = task.creation() {
+                    state.created.remove(&creation);
+                }
+                state.tasks.remove(&key);
+                state.bytes -= before;
+            }
+            changed.push(key);
+        }
+        Ok(changed)
+    }
+
+    async fn reclaim(&self) -> Result<bool, LogError> {
+        self.open().map(|_| false)
+    }
+
     fn arrivals(&self) -> watch::Receiver<u64> {
         self.arrivals.subscribe()
     }
@@ -269,8 +366,8 @@ impl EventLog for MemoryLog {
     }
 }
 
-fn cost(event: &NewEvent) -> usize {
-    event.public.len() + event.private.as_ref().map_or(0, bytes::Bytes::len) + EVENT_OVERHEAD
+fn cost(public: &Bytes, private: Option<&Bytes>) -> usize {
+    public.len() + private.map_or(0, Bytes::len) + EVENT_OVERHEAD
 }
 
 fn matches(query: &ListQuery, head: &TaskHead) -> bool {

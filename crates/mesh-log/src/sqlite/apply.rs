@@ -47,6 +47,8 @@ impl From<rusqlite::Error> for Stop {
 struct Place {
     row: i64,
     seq: Seq,
+    /// The number of the first event.
+    first: Seq,
     state: i64,
     status_at: i64,
 }
@@ -85,6 +87,8 @@ pub(super) struct Statements<'c> {
     move_head: Statement<'c>,
     change_head: Statement<'c>,
     insert_event: Statement<'c>,
+    /// The row of the next new task. Rows of removed tasks are not used again while their events are being discarded.
+    next_row: i64,
 }
 
 impl<'c> Statements<'c> {
@@ -93,14 +97,14 @@ impl<'c> Statements<'c> {
             begin: connection.prepare("BEGIN IMMEDIATE")?,
             commit: connection.prepare("COMMIT")?,
             create: connection.prepare(
-                "INSERT INTO heads (tenant, task, context, owner, agent, message, state, status_at, seq, control)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                "INSERT INTO heads (tenant, task, context, owner, agent, message, state, status_at, seq, control, id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?,
             created_by: connection.prepare(
                 "SELECT task FROM heads WHERE tenant = ?1 AND owner = ?2 AND agent = ?3 AND message = ?4",
             )?,
             find: connection
-                .prepare("SELECT id, seq, state, status_at FROM heads WHERE tenant = ?1 AND task = ?2")?,
+                .prepare("SELECT id, seq, state, status_at, first FROM heads WHERE tenant = ?1 AND task = ?2")?,
             // An update of an indexed column rewrites its indexes even if the value stays, hence two statements.
             move_head: connection.prepare("UPDATE heads SET seq = ?2, control = ?3 WHERE id = ?1 AND seq = ?4")?,
             change_head: connection.prepare(
@@ -108,16 +112,16 @@ impl<'c> Statements<'c> {
             )?,
             insert_event: connection
                 .prepare("INSERT INTO events (id, public, private) VALUES (?1 << 32 | ?2, ?3, ?4)")?,
+            next_row: connection.query_row(
+                "SELECT 1 + max(ifnull((SELECT max(id) FROM heads), 0), ifnull((SELECT max(last_id >> 32) FROM discarded), 0))",
+                (),
+                |row| row.get(0),
+            )?,
         })
     }
 
     /// Applies one step. Returns the number of the task's last event.
-    pub(super) fn apply(
-        &mut self,
-        connection: &Connection,
-        known: &mut Known,
-        step: &Step,
-    ) -> Result<Seq, Stop> {
+    pub(super) fn apply(&mut self, known: &mut Known, step: &Step) -> Result<Seq, Stop> {
         let Append { expected_seq: expected, events, head, creates } = &step.append;
         let seq = expected.saturating_add(events.len() as Seq);
         if seq > LAST_SEQ {
@@ -130,7 +134,7 @@ impl<'c> Statements<'c> {
             }));
         }
         let place = if *expected == 0 {
-            Place { row: self.create(connection, step, creates.as_ref())?, ..place_of(step, seq) }
+            Place { row: self.create(step, creates.as_ref())?, ..place_of(step, seq) }
         } else {
             let row = self.update(known, step, seq)?;
             Place { row, ..place_of(step, seq) }
@@ -148,12 +152,7 @@ impl<'c> Statements<'c> {
         Ok(seq)
     }
 
-    fn create(
-        &mut self,
-        connection: &Connection,
-        step: &Step,
-        message: Option<&MessageId>,
-    ) -> Result<i64, Stop> {
+    fn create(&mut self, step: &Step, message: Option<&MessageId>) -> Result<i64, Stop> {
         let Append { events, head, .. } = &step.append;
         if events.is_empty() {
             return Err(match self.refusal(step, message)? {
@@ -174,9 +173,13 @@ impl<'c> Statements<'c> {
             head.status_at.millis(),
             (events.len() as Seq).cast_signed(),
             step.control,
+            self.next_row,
         ]);
         match created {
-            Ok(_) => Ok(connection.last_insert_rowid()),
+            Ok(_) => {
+                self.next_row += 1;
+                Ok(self.next_row - 1)
+            }
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 Err(self.refusal(step, message)?.map_or(Stop::Broken(error), Stop::Refused))
             }
@@ -211,6 +214,10 @@ impl<'c> Statements<'c> {
             None => self.find(&head.key)?,
         };
         let place = match place {
+            // Its last event stands for all, and is the last for ever.
+            Some(Place { seq, first, .. }) if seq == *expected && first > 1 => {
+                return Err(Stop::Refused(LogError::Trimmed { first }.into()));
+            }
             Some(place) if place.seq == *expected => place,
             other => {
                 return Err(Stop::Refused(conflict(*expected, other)));
@@ -235,8 +242,14 @@ impl<'c> Statements<'c> {
     fn find(&mut self, key: &TaskKey) -> rusqlite::Result<Option<Place>> {
         self.find
             .query_row(params![key.tenant.as_str(), key.task.as_str()], |row| {
-                let seq = row.get::<_, i64>(1)?.unsigned_abs();
-                Ok(Place { row: row.get(0)?, seq, state: row.get(2)?, status_at: row.get(3)? })
+                let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+                Ok(Place {
+                    row: row.get(0)?,
+                    seq: number(1)?,
+                    first: number(4)?,
+                    state: row.get(2)?,
+                    status_at: row.get(3)?,
+                })
             })
             .optional()
     }
@@ -248,5 +261,5 @@ fn conflict(expected: Seq, place: Option<Place>) -> AppendError {
 
 fn place_of(step: &Step, seq: Seq) -> Place {
     let head = &step.append.head;
-    Place { row: 0, seq, state: state_number(head.state), status_at: head.status_at.millis() }
+    Place { row: 0, seq, first: 1, state: state_number(head.state), status_at: head.status_at.millis() }
 }

@@ -21,6 +21,14 @@ const STEPS: &[&str] = &[
      ) STRICT, WITHOUT ROWID;
      CREATE TABLE versions (last INTEGER NOT NULL) STRICT;
      INSERT INTO versions VALUES (0);",
+    // 3: trimmed tasks. `first` is the number of a task's first event: 1, or that of its snapshot. What lies in the ranges
+    // of `discarded` belongs to no task any more, and is deleted step by step.
+    "ALTER TABLE heads ADD COLUMN first INTEGER NOT NULL DEFAULT 1;
+     CREATE INDEX heads_ended ON heads (agent, first > 1, status_at) WHERE state >= 4;
+     CREATE TABLE discarded (
+        first_id INTEGER PRIMARY KEY,
+        last_id  INTEGER NOT NULL
+     ) STRICT;",
 ];
 
 /// The version that this program writes.

@@ -19,12 +19,14 @@ mod options;
 mod query;
 mod readers;
 mod records;
+mod trim;
 mod writer;
 
 pub use options::{Durability, SqliteOptions};
 
 use crate::contract::{
-    Append, AppendError, EventLog, ListQuery, LogError, Page, Pressure, ReadLimit, StoredEvent, TaskHead,
+    Append, AppendError, Ended, EventLog, ListQuery, LogError, Page, Pressure, ReadLimit, StoredEvent,
+    TaskHead, Trim,
 };
 use crate::records::{Records, Space};
 use crate::rings::Rings;
@@ -32,7 +34,7 @@ use crate::tails::Tails;
 use apply::Step;
 use async_trait::async_trait;
 use error::translate;
-use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
+use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant, Timestamp};
 use open::Opened;
 use readers::Readers;
 use records::SqliteRecords;
@@ -43,7 +45,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot, watch};
-use writer::{Job, Work, Writer};
+use writer::{Alone, Job, Work, Writer};
 
 /// What an append costs in the queue beside its events and its control record; rounded up.
 const APPEND_OVERHEAD: usize = 1024;
@@ -197,6 +199,27 @@ impl SqliteLog {
         Ok(outcome)
     }
 
+    /// Does something on the writer's thread, between two batches of appends.
+    async fn alone<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let queue = queue.ok_or(LogError::Closed)?;
+        let (answer, outcome) = oneshot::channel();
+        let path = self.path.clone();
+        let work: Alone = Box::new(move |connection| {
+            let done = connection.and_then(|open| work(open).map_err(|error| translate(&path, &error)));
+            // Who gave up waiting is not told; it is done all the same.
+            let _ = answer.send(done);
+        });
+        queue.try_send(Work::Alone(work)).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => LogError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => self.writer_gone(),
+        })?;
+        outcome.await.unwrap_or_else(|_| Err(self.writer_gone()))
+    }
+
     fn recent(&self) -> Result<MutexGuard<'_, Recent>, LogError> {
         let recent = self.shared.recent();
         if recent.closed { Err(LogError::Closed) } else { Ok(recent) }
@@ -247,7 +270,8 @@ impl EventLog for SqliteLog {
             return Ok(events);
         }
         let key = key.clone();
-        self.readers.run(move |connection| query::read(connection, &key, after, limit)).await
+        let found = self.readers.run(move |connection| query::read(connection, &key, after, limit)).await?;
+        found.map_err(|first| LogError::Trimmed { first })
     }
 
     async fn head(&self, key: &TaskKey) -> Result<Option<TaskHead>, LogError> {
@@ -308,6 +332,32 @@ impl EventLog for SqliteLog {
     async fn pressure(&self, agent: &AgentName) -> Result<Pressure, LogError> {
         let agent = agent.clone();
         self.readers.run(move |connection| query::pressure(connection, &agent)).await
+    }
+
+    async fn ended(
+        &self,
+        agent: &AgentName,
+        before: Timestamp,
+        which: Ended,
+        limit: usize,
+    ) -> Result<Vec<TaskHead>, LogError> {
+        let agent = agent.clone();
+        self.readers.run(move |connection| query::ended(connection, &agent, before, &which, limit)).await
+    }
+
+    async fn trim(&self, tasks: Vec<Trim>) -> Result<Vec<TaskKey>, LogError> {
+        let shared = Arc::clone(&self.shared);
+        self.alone(move |connection| {
+            trim::trim(connection, &tasks, |changed| {
+                let mut recent = shared.recent();
+                changed.iter().for_each(|key| recent.rings.forget(key));
+            })
+        })
+        .await
+    }
+
+    async fn reclaim(&self) -> Result<bool, LogError> {
+        self.alone(trim::reclaim).await
     }
 
     fn arrivals(&self) -> watch::Receiver<u64> {

@@ -134,6 +134,8 @@ fn configure_writer(connection: &Connection, options: &SqliteOptions) -> rusqlit
     let set = |pragma: &str, value: i64| connection.pragma_update(None, pragma, value);
     // Before the file has a page, and so before anything else.
     set("page_size", i64::from(PAGE_SIZE))?;
+    // So that room can be given back in small steps. A file that was made without it keeps its ways, and its size.
+    connection.pragma_update(None, "auto_vacuum", "incremental")?;
     // The pragma answers with the mode that is in force; a file system without shared memory would keep the old one.
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
@@ -182,7 +184,8 @@ fn check_health(connection: &Connection, path: &Path) -> Result<(), LogError> {
     let torn: Option<String> = connection
         .query_row(
             "SELECT max(h.tenant || '/' || h.task) FROM (SELECT * FROM heads ORDER BY id DESC LIMIT ?1) h
-             WHERE (SELECT count(*) FROM events e WHERE e.id > h.id << 32 AND e.id < h.id + 1 << 32) <> h.seq
+             WHERE (SELECT count(*) FROM events e WHERE e.id >= (h.id << 32 | h.first) AND e.id < h.id + 1 << 32)
+                   <> h.seq - h.first + 1
                 OR NOT EXISTS (SELECT 1 FROM events e WHERE e.id = h.id << 32 | h.seq)",
             [CHECKED_TASKS],
             |row| row.get(0),

@@ -1,7 +1,7 @@
 //! What is asked of a read connection.
 
 use super::error::bad_row;
-use crate::contract::{ListQuery, Page, PageCursor, Pressure, ReadLimit, StoredEvent, TaskHead};
+use crate::contract::{Ended, ListQuery, Page, PageCursor, Pressure, ReadLimit, StoredEvent, TaskHead};
 use bytes::Bytes;
 use mesh_core::model::TaskState;
 use mesh_core::{AgentName, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant, Timestamp};
@@ -9,21 +9,22 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params, params_from_iter};
 
 /// The columns that [`head_of`] reads.
-const HEAD: &str = "tenant, task, context, state, status_at, seq, control";
+const HEAD: &str = "tenant, task, context, state, status_at, seq, control, first";
 
 /// The greatest number that an event can have: the lower half of its id.
 pub(super) const LAST_SEQ: Seq = u32::MAX as Seq;
 
-/// The events after `after`.
+/// The events after `after`; or, if they were trimmed, the number of the first that is left.
 pub(super) fn read(
     connection: &Connection,
     key: &TaskKey,
     after: Seq,
     limit: ReadLimit,
-) -> Result<Vec<StoredEvent>> {
+) -> Result<std::result::Result<Vec<StoredEvent>, Seq>> {
+    // What lies before the first event is being discarded.
     let mut statement = connection.prepare_cached(
-        "SELECT e.id & 0xffffffff, e.public, e.private FROM heads h CROSS JOIN events e
-         WHERE h.tenant = ?1 AND h.task = ?2 AND e.id > (h.id << 32 | ?3) AND e.id < (h.id + 1 << 32)
+        "SELECT e.id & 0xffffffff, e.public, e.private, h.first FROM heads h CROSS JOIN events e
+         WHERE h.tenant = ?1 AND h.task = ?2 AND e.id > (h.id << 32 | max(?3, h.first - 1)) AND e.id < (h.id + 1 << 32)
          ORDER BY e.id LIMIT ?4",
     )?;
     let after = after.min(LAST_SEQ).cast_signed();
@@ -32,6 +33,10 @@ pub(super) fn read(
     let mut taken = Vec::new();
     let mut room = limit.bytes;
     while let Some(row) = rows.next()? {
+        let first = row.get::<_, i64>(3)?;
+        if first > after + 1 {
+            return Ok(Err(first.unsigned_abs()));
+        }
         let public = row.get_ref(1)?.as_blob()?;
         if !taken.is_empty() && public.len() > room {
             break;
@@ -43,7 +48,7 @@ pub(super) fn read(
             private: row.get_ref(2)?.as_blob_or_null()?.map(Bytes::copy_from_slice),
         });
     }
-    Ok(taken)
+    Ok(Ok(taken))
 }
 
 /// The head of a task.
@@ -135,6 +140,59 @@ pub(super) fn pressure(connection: &Connection, agent: &AgentName) -> Result<Pre
     Ok(pressure)
 }
 
+/// The heads of an agent's ended tasks, those that ended first come first, at one moment.
+pub(super) fn ended(
+    connection: &Connection,
+    agent: &AgentName,
+    before: Timestamp,
+    which: &Ended,
+    limit: usize,
+) -> Result<Vec<TaskHead>> {
+    let moment = connection.unchecked_transaction()?;
+    // Of tasks with at least so many events.
+    let page = |trimmed: bool, events: i64, after: Option<&(Timestamp, TaskKey)>, limit: i64| {
+        // No time is before the least, and no id is less than the empty one.
+        let (at, task, tenant) = after
+            .map_or((i64::MIN, "", ""), |(at, key)| (at.millis(), key.task.as_str(), key.tenant.as_str()));
+        moment
+            .prepare_cached(&format!(
+                "SELECT {HEAD} FROM heads INDEXED BY heads_ended
+                 WHERE agent = ?1 AND state >= 4 AND (first > 1) = ?2 AND status_at < ?3
+                   AND status_at >= ?4 AND (status_at, task, tenant) > (?4, ?5, ?6) AND seq >= ?8
+                 ORDER BY status_at, task, tenant LIMIT ?7"
+            ))?
+            .query_map(
+                params![agent.as_str(), trimmed, before.millis(), at, task, tenant, limit, events],
+                head_of,
+            )?
+            .collect::<Result<Vec<TaskHead>>>()
+    };
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    match which {
+        Ended::Whole { after } => page(false, 2, after.as_ref(), limit),
+        Ended::Beyond { keep } => {
+            let mut limit = limit;
+            if *keep > 0 {
+                let count: i64 = moment
+                    .prepare_cached(
+                        "SELECT count(*) FROM heads INDEXED BY heads_ended WHERE agent = ?1 AND state >= 4",
+                    )?
+                    .query_row([agent.as_str()], |row| row.get(0))?;
+                limit = limit.min(count.saturating_sub_unsigned(*keep)).max(0);
+            }
+            let mut heads = page(false, 1, None, limit)?;
+            heads.extend(page(true, 1, None, limit)?);
+            heads.sort_unstable_by(|one, other| {
+                let order =
+                    |head: &TaskHead| (head.status_at, head.key.task.clone(), head.key.tenant.clone());
+                order(one).cmp(&order(other))
+            });
+            heads.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+            Ok(heads)
+        }
+    }
+}
+
 /// One page of heads, and how many there are, at one moment.
 pub(super) fn list(connection: &Connection, query: &ListQuery) -> Result<Page> {
     let (filter, mut values) = filter(query);
@@ -196,6 +254,7 @@ fn head_of(row: &Row<'_>) -> Result<TaskHead> {
         state: state_of(state).ok_or_else(|| bad_row(&format!("state of task {key}"), &state))?,
         status_at: Timestamp(row.get(4)?),
         seq: row.get::<_, i64>(5)?.unsigned_abs(),
+        first: row.get::<_, i64>(7)?.unsigned_abs(),
         control,
         key,
     })

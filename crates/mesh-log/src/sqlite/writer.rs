@@ -151,7 +151,7 @@ impl<'c> Writer<'c> {
         self.statements.begin.execute(())?;
         while let Some(job) = batch.get(outcomes.len()) {
             bytes += job.bytes;
-            outcomes.push(match self.statements.apply(self.connection, &mut self.known, &job.step) {
+            outcomes.push(match self.statements.apply(&mut self.known, &job.step) {
                 Ok(seq) => Ok(seq),
                 Err(Stop::Refused(why)) => Err(why),
                 Err(Stop::Broken(error)) => return Err(error),

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use mesh_core::lifecycle::{Control, Phase};
 use mesh_core::model::TaskState;
 use mesh_core::{AgentName, MessageId, Principal, PrincipalId, Seq, TaskKey, Timestamp, TraceContext};
-use mesh_log::{Append, AppendError, EventLog, ListQuery, NewEvent, ReadLimit, StoredEvent, TaskHead};
+use mesh_log::{
+    Append, AppendError, EventLog, ListQuery, LogError, NewEvent, ReadLimit, StoredEvent, TaskHead, Trim,
+};
 use std::collections::BTreeSet;
 
 pub(crate) fn key(tenant: &str, task: &str) -> TaskKey {
@@ -27,6 +29,7 @@ pub(crate) fn step(key: &TaskKey, after: Seq, count: u64) -> Append {
         state: TaskState::Working,
         status_at: Timestamp(1_000),
         seq: 0,
+        first: 1,
         control: control(key, "local", "sales", after + count),
     };
     Append { expected_seq: after, events, head, creates: None }
@@ -143,4 +146,45 @@ pub(crate) fn assert_events(events: &[StoredEvent], key: &TaskKey, first: Seq, l
 
 pub(crate) fn is_conflict<T>(outcome: &Result<T, AppendError>, at: Seq) -> bool {
     matches!(outcome, Err(AppendError::Conflict { actual, .. }) if *actual == at)
+}
+
+/// Trims a task whose last event is `seq`: the snapshot says which it is.
+pub(crate) fn trimmed(key: &TaskKey, seq: Seq) -> Trim {
+    Trim { key: key.clone(), seq, snapshot: Some(snapshot(key, seq)) }
+}
+
+/// Removes a task whose last event is `seq`.
+pub(crate) fn removed(key: &TaskKey, seq: Seq) -> Trim {
+    Trim { key: key.clone(), seq, snapshot: None }
+}
+
+/// The content of a task's snapshot.
+pub(crate) fn snapshot(key: &TaskKey, seq: Seq) -> Bytes {
+    Bytes::from(format!(r#"{{"all of":"{key}","to":{seq}}}"#))
+}
+
+/// Asserts that of a task with `last` events its snapshot is left and nothing else, and that reading says so.
+pub(crate) async fn assert_trimmed(log: &dyn EventLog, key: &TaskKey, last: Seq) {
+    let head = log.head(key).await.unwrap().unwrap();
+    assert_eq!((head.first, head.seq, u64::from(head.control.attempts)), (last, last, last), "head of {key}");
+    let left = StoredEvent { seq: last, public: snapshot(key, last), private: None };
+    assert_eq!(log.read(key, last - 1, ReadLimit::default()).await.unwrap(), [left]);
+    for after in [last, last + 1, u64::MAX] {
+        assert_eq!(log.read(key, after, ReadLimit::default()).await.unwrap(), []);
+    }
+    for gone in (0..last - 1).step_by(7) {
+        let read = log.read(key, gone, ReadLimit::default()).await;
+        assert!(
+            matches!(&read, Err(LogError::Trimmed { first }) if *first == last),
+            "after {gone}: {read:?}"
+        );
+    }
+    assert_eq!(*log.tail(key).await.unwrap().borrow(), last);
+}
+
+/// Asserts that there is no such task.
+pub(crate) async fn assert_gone(log: &dyn EventLog, key: &TaskKey) {
+    assert_eq!(log.head(key).await.unwrap(), None, "{key}");
+    assert_eq!(log.read(key, 0, ReadLimit::default()).await.unwrap(), [], "{key}");
+    assert_eq!(*log.tail(key).await.unwrap().borrow(), 0, "{key}");
 }

@@ -3,6 +3,7 @@
 mod listing;
 mod records;
 mod tail;
+mod trimming;
 mod writing;
 
 use crate::jetstream::Server;
@@ -111,6 +112,17 @@ promises! {
         pages_of_equal_times_neither_repeat_nor_miss_a_task,
         a_task_that_moves_between_two_pages_disturbs_no_other,
         unfinished_tasks_are_paged_oldest_first_over_all_tenants;
+    trimming:
+        a_trimmed_task_has_its_snapshot_and_says_where_it_begins,
+        a_trimmed_task_takes_no_more_events,
+        a_removed_task_is_as_one_that_never_was,
+        a_message_of_a_removed_task_can_create_again,
+        only_ended_tasks_at_the_named_event_are_trimmed,
+        a_large_task_is_trimmed_in_one_step_and_its_room_is_given_back,
+        of_many_who_trim_a_task_one_does,
+        who_reads_while_a_task_is_trimmed_gets_its_events_or_is_told,
+        ended_tasks_are_listed_in_the_order_in_which_they_ended,
+        all_but_the_newest_ended_tasks_are_listed;
     records:
         a_record_is_changed_only_by_who_knows_its_version,
         a_version_never_comes_back_also_after_a_deletion,

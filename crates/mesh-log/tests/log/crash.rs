@@ -2,7 +2,7 @@
 //!
 //! `MESH_CHAOS_KILLS` sets the number of kills (20 if it is not set), `MESH_CHAOS_SEED` repeats a run.
 
-use crate::build::{all, assert_whole, step};
+use crate::build::{all, assert_trimmed, assert_whole, removed, step, trimmed};
 use crate::sqlite::Place;
 use mesh_core::model::TaskState;
 use mesh_core::{Seq, TaskId, TaskKey};
@@ -116,7 +116,11 @@ async fn verify(place: &Place, acknowledged: &HashMap<TaskKey, Seq>) {
     loop {
         let page = log.list(query.clone()).await.unwrap();
         for head in page.heads {
-            assert_whole(&log, &head.key, head.seq).await;
+            if head.first > 1 {
+                assert_trimmed(&log, &head.key, head.seq).await;
+            } else {
+                assert_whole(&log, &head.key, head.seq).await;
+            }
             assert_eq!(head.state.is_terminal(), head.seq == EVENTS);
             found.insert(head.key, head.seq);
         }
@@ -125,13 +129,22 @@ async fn verify(place: &Place, acknowledged: &HashMap<TaskKey, Seq>) {
             None => break,
         }
     }
-    for (key, seq) in acknowledged {
+    let removals = acknowledged.keys().filter(|key| is_removed(key) && !found.contains_key(*key)).count();
+    assert!(acknowledged.len() < 200 || removals > 0, "some tasks are removed");
+    for (key, seq) in acknowledged.iter().filter(|(key, seq)| !is_removed(key) || **seq < EVENTS) {
         let there = found.get(key).copied().unwrap_or(0);
         assert!(there >= *seq, "event {seq} of {key} was acknowledged, but the store ends at {there}");
     }
+    // What was removed leaves nothing behind.
+    while log.reclaim().await.unwrap() {}
     let unfinished = log.unfinished(&"sales".into(), None, usize::MAX).await.unwrap();
     assert_eq!(unfinished.len(), found.values().filter(|seq| **seq < EVENTS).count());
     log.close().await;
+}
+
+/// Whether the child removes the task when it has ended. It trims the others, or leaves them, by another letter.
+fn is_removed(key: &TaskKey) -> bool {
+    key.task.as_str().ends_with(['0', '1', '2', '3', '4'])
 }
 
 /// Not a test, but the child of one: appends to many tasks at once, says what is acknowledged, and never ends.
@@ -166,6 +179,14 @@ async fn write(log: Arc<SqliteLog>, n: u64) {
             seq = log.append(append).await.unwrap();
             let mut out = std::io::stdout().lock();
             writeln!(out, "acknowledged {} {seq}.", key.task).and_then(|()| out.flush()).unwrap();
+        }
+        if is_removed(&key) {
+            assert_eq!(log.trim(vec![removed(&key, seq)]).await.unwrap().len(), 1);
+        } else if key.task.as_str().ends_with(['a', 'b', 'c', 'd']) {
+            assert_eq!(log.trim(vec![trimmed(&key, seq)]).await.unwrap().len(), 1);
+        }
+        if round.is_multiple_of(7) {
+            log.reclaim().await.unwrap();
         }
     }
 }

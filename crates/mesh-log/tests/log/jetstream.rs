@@ -6,6 +6,7 @@ mod loss;
 mod proxy;
 mod server;
 mod several;
+mod trimming;
 
 pub(crate) use server::Server;
 

@@ -1,13 +1,13 @@
 //! Random operations on a log, with the [`MemoryLog`] beside it as the model: whatever is done, both answer the same,
 //! also after the log was closed and opened again.
 
-use crate::build::{With, all, key, read_all, step};
+use crate::build::{With, all, key, read_all, removed, step, trimmed};
 use crate::jetstream::Server;
 use crate::sqlite::Place;
 use mesh_core::model::TaskState;
 use mesh_core::{Seq, TaskKey, Timestamp};
 use mesh_log::{
-    Append, EventLog, JetStreamLog, JetStreamOptions, ListQuery, MemoryLog, ReadLimit, SqliteOptions,
+    Append, Ended, EventLog, JetStreamLog, JetStreamOptions, ListQuery, MemoryLog, ReadLimit, SqliteOptions,
     TailCache,
 };
 use proptest::collection::vec;
@@ -27,12 +27,22 @@ enum Operation {
     List { filters: [Option<usize>; 5], tenant: usize, limit: usize },
     Unfinished { agent: usize, limit: usize },
     CreatedBy { tenant: usize, owner: usize, agent: usize, message: u8 },
+    Trim { tasks: Vec<(usize, bool)>, off: i64 },
+    Ended { agent: usize, before: i64, which: Ended, limit: usize },
+    Reclaim,
     Reopen { close: bool },
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
     // Mostly the number that is right; sometimes one below or above.
     let off = prop_oneof![8 => Just(0i64), 1 => Just(-1), 1 => Just(1)];
+    let trim = (vec((0..TASKS, any::<bool>()), 1..4), off.clone())
+        .prop_map(|(tasks, off)| Operation::Trim { tasks, off });
+    let position = option::of((0..4i64, 0..TASKS))
+        .prop_map(|after| Ended::Whole { after: after.map(|(at, task)| (Timestamp(at), name(task))) });
+    let which = prop_oneof![(0..5u64).prop_map(|keep| Ended::Beyond { keep }), position];
+    let ended = (0..2usize, 0..6i64, which, 1..6usize)
+        .prop_map(|(agent, before, which, limit)| Operation::Ended { agent, before, which, limit });
     let append = (0..TASKS, off, 0..5u64, 0..8usize, 0..4i64, option::weighted(0.7, 0..6u8)).prop_map(
         |(task, off, events, state, at, message)| Operation::Append { task, off, events, state, at, message },
     );
@@ -50,6 +60,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..2usize, 0..2usize, 0..2usize, 0..6u8).prop_map(|(tenant, owner, agent, message)| {
             Operation::CreatedBy { tenant, owner, agent, message }
         }),
+        3 => trim,
+        2 => ended,
+        1 => Just(Operation::Reclaim),
         1 => any::<bool>().prop_map(|close| Operation::Reopen { close }),
     ]
 }
@@ -97,7 +110,7 @@ async fn answer(log: &dyn EventLog, operation: &Operation, seqs: &[Seq]) -> Stri
             format!("{:?}", log.append(append(*task, after, *events, *state, *at, *message)).await)
         }
         Operation::Read { task, after, limit } => {
-            format!("{:?}", log.read(&name(*task), *after, *limit).await.unwrap())
+            format!("{:?}", log.read(&name(*task), *after, *limit).await)
         }
         Operation::List { filters, tenant, limit } => {
             let mut query = query(*filters, *tenant, *limit);
@@ -127,6 +140,26 @@ async fn answer(log: &dyn EventLog, operation: &Operation, seqs: &[Seq]) -> Stri
             let task = log.created_by(&tenant.into(), &owner.into(), &agent.into(), &message).await.unwrap();
             format!("{task:?}")
         }
+        Operation::Trim { tasks, off } => {
+            let trim = |(task, removes): &(usize, bool)| {
+                let seq = seqs[*task].saturating_add_signed(*off);
+                if *removes { removed(&name(*task), seq) } else { trimmed(&name(*task), seq) }
+            };
+            // One after the other, so that it is clear who is first.
+            let mut changed = Vec::new();
+            for task in tasks.iter().map(trim) {
+                changed.push(log.trim(vec![task]).await.unwrap());
+            }
+            format!("{changed:?}")
+        }
+        Operation::Ended { agent, before, which, limit } => {
+            let heads = log.ended(&AGENTS[*agent].into(), Timestamp(*before), which.clone(), *limit).await;
+            format!("{:?}", heads.unwrap())
+        }
+        Operation::Reclaim => {
+            while log.reclaim().await.unwrap() {}
+            String::new()
+        }
         Operation::Reopen { .. } => String::new(),
     }
 }
@@ -136,10 +169,12 @@ async fn everything(log: &dyn EventLog) -> Vec<String> {
     let mut tasks = Vec::new();
     for key in (0..TASKS).map(name) {
         let head = log.head(&key).await.unwrap();
-        let events = read_all(log, &key, 0, ReadLimit { events: 3, bytes: 300 }).await;
+        let first = head.as_ref().map_or(1, |head| head.first);
+        let events = read_all(log, &key, first - 1, ReadLimit { events: 3, bytes: 300 }).await;
         let tail = *log.tail(&key).await.unwrap().borrow();
         assert_eq!(head.as_ref().map_or(0, |head| head.seq), tail);
-        assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), (1..=tail).collect::<Vec<_>>());
+        let numbers: Vec<Seq> = events.iter().map(|event| event.seq).collect();
+        assert_eq!(numbers, (first..=tail).collect::<Vec<_>>());
         tasks.push(format!("{head:?} {events:?}"));
     }
     tasks

@@ -5,7 +5,7 @@
 //! that is gone, and what becomes of a message that came in at another host.
 
 use super::{Actor, Batch, HEAL_AFTER, MAILBOX};
-use crate::owner::ask::{Ask, OwnerError, Reply};
+use crate::owner::ask::{Ask, Detail, OwnerError, Reply};
 use crate::owner::rows;
 use mesh_core::Seq;
 use mesh_core::lifecycle::{Command, Effect, Phase};
@@ -126,6 +126,14 @@ impl Actor {
         let before = self.view();
         let Some(head) = self.shared.log.head(&self.key).await? else { return Ok(false) };
         if head.seq < self.record.seq {
+            return Ok(true);
+        }
+        if head.first > self.record.seq {
+            // What came in between was trimmed: the whole task is read again.
+            let whole = rows::load(&*self.shared.log, &self.key, Detail::Whole).await?;
+            let Some(record) = whole else { return Ok(false) };
+            self.record = record;
+            self.reconcile(before);
             return Ok(true);
         }
         for event in rows::events(&*self.shared.log, &self.key, self.record.seq, head.seq).await? {

@@ -111,7 +111,7 @@ fn check_version(metadata: &MetadataMap) -> Result<(), A2aError> {
 fn events(subscription: Subscription, arrival: &Arrival) -> Events {
     let (trace, numbered) = (arrival.trace(), arrival.extensions.activated(EVENT_LOG_EXTENSION));
     let failed = move |why: &dyn std::fmt::Display| {
-        tracing::error!(error = %why, "a stream ends because the log cannot be read");
+        tracing::error!(error = %why, "a stream ends because an event cannot be read");
         status::of(A2aError::internal(), trace)
     };
     let batches = stream::unfold(Some(subscription), move |subscription| async move {
@@ -127,7 +127,7 @@ fn events(subscription: Subscription, arrival: &Arrival) -> Events {
                 let whole = batch.iter().all(Result::is_ok);
                 (batch, whole)
             }
-            Err(why) => (vec![Err(failed(&why))], false),
+            Err(why) => (vec![Err(status::of(why, trace))], false),
         };
         Some((stream::iter(batch), go_on.then_some(subscription)))
     });

@@ -14,7 +14,9 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// The status of an error. Each has details: [`blame`] tells ours from tonic's by that.
 pub(super) fn of(error: A2aError, trace: TraceContext) -> Status {
     let error = without_params(error, "request");
-    let mut details = ErrorDetails::with_error_info(reason(error.kind), A2A_ERROR_DOMAIN, HashMap::new());
+    let metadata: HashMap<_, _> =
+        error.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let mut details = ErrorDetails::with_error_info(reason(error.kind), A2A_ERROR_DOMAIN, metadata);
     if let Some((field, description)) = violation(&error) {
         details.add_bad_request_violation(field, description);
     }

@@ -1,9 +1,15 @@
 //! Opening again, and files that are not to be opened.
 
 use super::{Place, refusal};
-use crate::build::{all, assert_events, assert_whole, content, key, read_all, step};
+use crate::build::{
+    With, all, assert_events, assert_gone, assert_trimmed, assert_whole, content, key, read_all, removed,
+    step, trimmed,
+};
+use bytes::Bytes;
+use mesh_core::Timestamp;
+use mesh_core::model::TaskState;
 use mesh_log::{
-    Durability, EventLog, Expect, LogError, ReadLimit, RecordKey, Space, SqliteLog, SqliteOptions,
+    Durability, Ended, EventLog, Expect, LogError, ReadLimit, RecordKey, Space, SqliteLog, SqliteOptions,
 };
 use rusqlite::Connection;
 use std::fs;
@@ -215,10 +221,15 @@ async fn whatever_end_of_the_write_ahead_log_is_lost_every_append_is_whole_or_go
     assert_eq!(read_all(&log, &keys[0], 35, ReadLimit::default()).await[0].public, content(&keys[0], 36));
 }
 
-/// A store as the first version left it: without what later versions added.
-fn age(path: &std::path::Path) {
+/// A store as an earlier version left it: without what later versions added.
+fn age(path: &std::path::Path, format: i32) {
     let file = Connection::open(path).unwrap();
-    file.execute_batch("DROP TABLE records; DROP TABLE versions; PRAGMA user_version = 1;").unwrap();
+    file.execute_batch("DROP INDEX heads_ended; ALTER TABLE heads DROP COLUMN first; DROP TABLE discarded;")
+        .unwrap();
+    if format < 2 {
+        file.execute_batch("DROP TABLE records; DROP TABLE versions;").unwrap();
+    }
+    file.pragma_update(None, "user_version", format).unwrap();
 }
 
 #[tokio::test]
@@ -227,7 +238,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_date_and_keeps_its_tasks(
     let log = place.open();
     log.append(step(&key("t", "1"), 0, 20)).await.unwrap();
     log.close().await;
-    age(&place.path());
+    age(&place.path(), 1);
     let log = place.open();
     assert_whole(&log, &key("t", "1"), 20).await;
     let record = RecordKey::new(Space::Context, "t".into(), "a");
@@ -240,4 +251,91 @@ async fn a_store_of_the_first_version_is_brought_up_to_date_and_keeps_its_tasks(
     log.close().await;
     let log = place.open();
     assert!(log.records().put(&record, "2".into(), Expect::Nothing).await.unwrap() > version);
+}
+
+#[tokio::test]
+async fn a_store_of_the_second_version_is_brought_up_to_date_and_can_be_trimmed() {
+    let place = Place::new();
+    let (one, other) = (key("t", "1"), key("t", "2"));
+    let log = place.open();
+    for key in [&one, &other] {
+        log.append(step(key, 0, 20).creates("m").agent(key.task.as_str())).await.unwrap();
+        log.append(step(key, 20, 1).agent(key.task.as_str()).state(TaskState::Completed)).await.unwrap();
+    }
+    log.close().await;
+    age(&place.path(), 2);
+    let log = place.open();
+    assert_whole(&log, &one, 21).await;
+    let ended = log.ended(&"1".into(), Timestamp(2_000), Ended::Whole { after: None }, 9).await.unwrap();
+    assert_eq!(ended.iter().map(|head| (&head.key, head.first)).collect::<Vec<_>>(), [(&one, 1)]);
+    assert_eq!(log.trim(vec![trimmed(&one, 21), removed(&other, 21)]).await.unwrap().len(), 2);
+    log.close().await;
+    let log = place.open();
+    assert_trimmed(&log, &one, 21).await;
+    assert_gone(&log, &other).await;
+}
+
+/// However much of it was trimmed, a store is sound; and what a step had no room for is deleted after the next opening.
+#[tokio::test]
+async fn a_store_with_discarded_events_is_opened_and_goes_on_discarding() {
+    let place = Place::new();
+    let log = place.open();
+    let (kept, gone) = (key("t", "kept"), key("t", "gone"));
+    for key in [&kept, &gone] {
+        for n in 0..3 {
+            log.append(step(key, n * 1000, 1000)).await.unwrap();
+        }
+        log.append(step(key, 3000, 1).state(TaskState::Completed)).await.unwrap();
+    }
+    let count = |table: &str| -> i64 {
+        let file = Connection::open(place.path()).unwrap();
+        file.query_row(&format!("SELECT count(*) FROM {table}"), (), |row| row.get(0)).unwrap()
+    };
+    log.trim(vec![trimmed(&kept, 3001), removed(&gone, 3001)]).await.unwrap();
+    assert!(count("events") > 4000, "the first step is small");
+    log.close().await;
+    let log = place.open();
+    assert_trimmed(&log, &kept, 3001).await;
+    assert_gone(&log, &gone).await;
+    // The row of the task that is gone is not used again before its events are.
+    log.append(step(&gone, 0, 2)).await.unwrap();
+    assert!(log.reclaim().await.unwrap());
+    log.close().await;
+    let log = place.open();
+    while log.reclaim().await.unwrap() {}
+    assert_eq!((count("events"), count("discarded")), (3, 0));
+    assert_trimmed(&log, &kept, 3001).await;
+    assert_whole(&log, &gone, 2).await;
+}
+
+#[tokio::test]
+async fn room_that_was_freed_goes_back_to_the_file_system_in_steps() {
+    let place = Place::new();
+    let log = place.open();
+    let big = Bytes::from(vec![b'x'; 1 << 20]);
+    for n in 0..20 {
+        let key = key("t", &n.to_string());
+        let mut append = step(&key, 0, 1).state(TaskState::Completed);
+        append.events[0].public = big.clone();
+        log.append(append).await.unwrap();
+    }
+    let pages = |pragma: &str| -> i64 {
+        Connection::open(place.path()).unwrap().pragma_query_value(None, pragma, |row| row.get(0)).unwrap()
+    };
+    let before = pages("page_count");
+    for n in 0..19 {
+        log.trim(vec![removed(&key("t", &n.to_string()), 1)]).await.unwrap();
+    }
+    let mut steps = 0;
+    while log.reclaim().await.unwrap() {
+        steps += 1;
+    }
+    let (after, free) = (pages("page_count"), pages("freelist_count"));
+    assert!(steps > 5 && after < before / 2, "{before} pages, then {after} after {steps} steps");
+    assert!((1..=1024).contains(&free), "{free} free pages are kept for what comes next");
+    log.close().await;
+    let kept = place.open().read(&key("t", "19"), 0, ReadLimit::default()).await.unwrap();
+    assert_eq!(kept[0].public, big);
+    let size = fs::metadata(place.path()).unwrap().len();
+    assert!(size < 10 << 20, "the file has {size} bytes");
 }
