@@ -205,7 +205,8 @@ impl Retention {
             let which = Ended::Whole { after: progress.position.clone() };
             let heads = self.log.ended(&self.settings.name, before, which, STEP).await?;
             let Some(last) = heads.last() else { return Ok(trimmed) };
-            let position = (last.status_at, last.key.clone());
+            // Before it is tried: a task that cannot be trimmed must not be in the way of the others.
+            progress.position = Some((last.status_at, last.key.clone()));
             let (mut step, mut bytes) = (Vec::new(), 0);
             for head in heads {
                 let Some((task, size)) = self.snapshot(head).await? else { continue };
@@ -217,7 +218,6 @@ impl Retention {
                 }
             }
             trimmed += self.trim_step(step).await?;
-            progress.position = Some(position);
             if !self.renew(progress).await? {
                 return Ok(trimmed);
             }

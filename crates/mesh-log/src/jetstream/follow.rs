@@ -7,6 +7,7 @@ use super::names;
 use crate::contract::LogError;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::stream::RawMessageErrorKind;
 use futures_util::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +52,10 @@ async fn session(shared: &Shared) -> Result<(), LogError> {
     };
     let consumer =
         link.stream.create_consumer(config).await.map_err(|error| link.failed("a consumer", &error))?;
-    if consumer.cached_info().num_pending == 0 {
+    // A consumer may be at a copy that lags: that it has nothing more does not mean that there is nothing. The last message
+    // comes when the copy has it; only one that is not there any more has not to be waited for.
+    let complete = from >= end || !is_there(shared, end).await?;
+    if complete && consumer.cached_info().num_pending == 0 {
         shared.reached(end);
     }
     let mut messages = consumer.messages().await.map_err(|error| link.failed("a consumer", &error))?;
@@ -73,7 +77,7 @@ async fn session(shared: &Shared) -> Result<(), LogError> {
         if let Err(error) = absorbed {
             tracing::error!(store = link.place, message = number, "not followed: {error}");
         }
-        shared.reached(if rest == 0 { number.max(end) } else { number });
+        shared.reached(if complete && rest == 0 { number.max(end) } else { number });
     }
 }
 
@@ -102,6 +106,15 @@ async fn last_number(shared: &Shared) -> Result<u64, LogError> {
         if !pauses.next().await {
             return Err(link.failed("the stream's end", &why));
         }
+    }
+}
+
+/// Whether the stream has the message of this number.
+async fn is_there(shared: &Shared, number: u64) -> Result<bool, LogError> {
+    match shared.link.stream.raw_message_builder().sequence(number).send().await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(false),
+        Err(error) => Err(shared.link.failed("the stream's end", &error)),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Three servers that keep the stream together.
 
 use super::Server;
-use crate::build::{With, all, assert_whole, key, step};
+use crate::build::{With, all, assert_gone, assert_trimmed, assert_whole, key, removed, step, trimmed};
 use async_nats::jetstream;
+use mesh_core::model::TaskState;
 use mesh_core::{Seq, TaskKey};
 use mesh_log::{AppendError, EventLog, JetStreamLog, JetStreamOptions, LogError};
 use std::sync::Arc;
@@ -124,4 +125,45 @@ async fn a_leader_that_is_killed_loses_nothing_acknowledged_and_a_minority_takes
     let last = timeout(Duration::from_secs(60), append_in_the_end(&other, &fresh)).await.unwrap();
     timeout(Duration::from_secs(60), head_in_the_end(&one, &fresh)).await.unwrap();
     assert_whole(&*one, &fresh, last).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_killed_leaves_every_task_trimmed_or_as_it_was() {
+    let mut servers = Server::cluster();
+    let (one, other) = tokio::join!(open(&servers), open(&servers));
+    let keys: Vec<TaskKey> = (0..40).map(|n| key("t", &format!("{n:02}"))).collect();
+    for key in &keys {
+        one.append(step(key, 0, 5).creates(key.task.as_str())).await.unwrap();
+        one.append(step(key, 5, 1).state(TaskState::Completed)).await.unwrap();
+    }
+    let work = |log: Arc<JetStreamLog>, first: usize| {
+        let keys = keys.clone();
+        async move {
+            // Half of them is trimmed, half of them goes; both processes try all of them.
+            for n in (0..keys.len()).map(|n| (n + first) % keys.len()) {
+                let key = &keys[n];
+                let task = if n % 2 == 0 { trimmed(key, 6) } else { removed(key, 6) };
+                while let Err(error) = log.trim(vec![task.clone()]).await {
+                    assert!(matches!(error, LogError::Failed(_)), "{error}");
+                }
+            }
+        }
+    };
+    let mut working = JoinSet::new();
+    working.spawn(work(Arc::clone(&one), 0));
+    working.spawn(work(Arc::clone(&other), 20));
+    let leading = leader(&servers, 0).await;
+    servers[leading].kill();
+    timeout(Duration::from_secs(60), working.join_all()).await.expect("it goes on");
+    servers[leading].restart();
+    for log in [&one, &other, &open(&servers).await] {
+        assert_eq!(log.list(all("t")).await.unwrap().total, 20);
+        for (n, key) in keys.iter().enumerate() {
+            if n % 2 == 0 {
+                assert_trimmed(&**log, key, 6).await;
+            } else {
+                assert_gone(&**log, key).await;
+            }
+        }
+    }
 }
