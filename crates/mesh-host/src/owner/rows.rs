@@ -23,13 +23,15 @@ pub(super) async fn load(
     let Some(head) = log.head(key).await? else { return Ok(None) };
     let mut events = Vec::new();
     let mut seq: Seq = 0;
+    let without = (detail == Detail::NoArtifacts).then_some(ARTIFACT_UPDATE);
+    let limit = ReadLimit { without, ..ReadLimit::default() };
     // The head may be older than the last event by now, but never newer: stop where the head stood.
     while seq < head.seq {
-        let batch = log.read(key, seq, ReadLimit::default()).await?;
+        let batch = log.read(key, seq, limit).await?;
         let Some(last) = batch.last() else { break };
         seq = last.seq;
         for stored in batch.into_iter().take_while(|stored| stored.seq <= head.seq) {
-            if detail == Detail::NoArtifacts && stored.public.starts_with(ARTIFACT_UPDATE) {
+            if stored.public.is_empty() {
                 continue;
             }
             let event = TaskEvent::decode(&stored.public, stored.private.as_deref()).map_err(|error| {

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Events read, and delivered before it is recorded that they were.
-const BATCH: ReadLimit = ReadLimit { events: 16, bytes: 1 << 20 };
+const BATCH: ReadLimit = ReadLimit::new(16, 1 << 20);
 /// Records looked at in one go.
 const PAGE: usize = 256;
 /// Pause after a failure of the log.

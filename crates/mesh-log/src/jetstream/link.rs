@@ -184,6 +184,7 @@ async fn open_stream(
     };
     match jetstream.get_stream(names.stream()).await {
         Ok(stream) => Ok(stream),
+        Err(error) if !options.create => Err(format!("the stream {} is not there: {error}", names.stream())),
         Err(_) => jetstream.get_or_create_stream(config).await.map_err(|error| error.to_string()),
     }
 }

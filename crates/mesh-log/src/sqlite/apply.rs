@@ -1,7 +1,7 @@
 //! One append inside a transaction.
 
 use super::query::{FIRST_TERMINAL, LAST_SEQ, state_number};
-use crate::contract::{Append, AppendError, LogError, NewEvent};
+use crate::contract::{Append, AppendError, LogError, NewEvent, ReadLimit};
 use hashlink::LruCache;
 use mesh_core::{MessageId, Seq, TaskId, TaskKey};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Statement, params};
@@ -85,10 +85,13 @@ pub(super) struct Statements<'c> {
     move_head: Statement<'c>,
     change_head: Statement<'c>,
     insert_event: Statement<'c>,
+    insert_body: Statement<'c>,
+    in_row: usize,
 }
 
 impl<'c> Statements<'c> {
-    pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+    /// Public parts of more than `in_row` bytes are kept apart.
+    pub(super) fn prepare(connection: &'c Connection, in_row: usize) -> rusqlite::Result<Self> {
         Ok(Self {
             begin: connection.prepare("BEGIN IMMEDIATE")?,
             commit: connection.prepare("COMMIT")?,
@@ -107,7 +110,9 @@ impl<'c> Statements<'c> {
                 "UPDATE heads SET seq = ?2, control = ?3, state = ?5, status_at = ?6 WHERE id = ?1 AND seq = ?4",
             )?,
             insert_event: connection
-                .prepare("INSERT INTO events (id, public, private) VALUES (?1 << 32 | ?2, ?3, ?4)")?,
+                .prepare("INSERT INTO events (id, public, private, size) VALUES (?1 << 32 | ?2, ?3, ?4, ?5)")?,
+            insert_body: connection.prepare("INSERT INTO bodies (id, body) VALUES (?1 << 32 | ?2, ?3)")?,
+            in_row: in_row.max(ReadLimit::LONGEST_BEGINNING),
         })
     }
 
@@ -136,16 +141,21 @@ impl<'c> Statements<'c> {
             Place { row, ..place_of(step, seq) }
         };
         for (event, number) in events.iter().zip(expected + 1..) {
-            let private = event.private.as_deref();
-            self.insert_event.execute(params![
-                place.row,
-                number.cast_signed(),
-                &event.public[..],
-                private
-            ])?;
+            self.insert(place.row, number.cast_signed(), event)?;
         }
         known.note(&head.key, place);
         Ok(seq)
+    }
+
+    fn insert(&mut self, row: i64, number: i64, event: &NewEvent) -> rusqlite::Result<()> {
+        let (mut public, mut size) = (&event.public[..], None);
+        if public.len() > self.in_row {
+            self.insert_body.execute(params![row, number, public])?;
+            size = u32::try_from(public.len()).ok();
+            public = &public[..ReadLimit::LONGEST_BEGINNING];
+        }
+        self.insert_event.execute(params![row, number, public, event.private.as_deref(), size])?;
+        Ok(())
     }
 
     fn create(

@@ -19,9 +19,11 @@ mod options;
 mod query;
 mod readers;
 mod records;
+mod store;
 mod writer;
 
 pub use options::{Durability, SqliteOptions};
+pub use store::{Attendant, Backup, Progress, RecordCheck, Restored, StoreFile};
 
 use crate::contract::{
     Append, AppendError, EventLog, ListQuery, LogError, Page, Pressure, ReadLimit, StoredEvent, TaskHead,
@@ -51,8 +53,7 @@ const APPEND_OVERHEAD: usize = 1024;
 /// The durable log of one machine.
 ///
 /// Everything is in the file at `path`, with SQLite's `-wal` and `-shm` beside it and a `.lock` that is held while the
-/// store is open. To back it up while it runs, use SQLite's own tools (`sqlite3 FILE ".backup COPY"`), not a copy of
-/// the file.
+/// store is open. To back it up while it runs, use [`StoreFile::backup`], not a copy of the file.
 ///
 /// A task's context, owner and agent are those that it was created with; later heads need not repeat them and cannot
 /// change them for [`list`](EventLog::list) and [`unfinished`](EventLog::unfinished).

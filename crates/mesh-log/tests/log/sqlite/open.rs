@@ -216,9 +216,13 @@ async fn whatever_end_of_the_write_ahead_log_is_lost_every_append_is_whole_or_go
 }
 
 /// A store as the first version left it: without what later versions added.
-fn age(path: &std::path::Path) {
+pub(super) fn age(path: &std::path::Path) {
     let file = Connection::open(path).unwrap();
-    file.execute_batch("DROP TABLE records; DROP TABLE versions; PRAGMA user_version = 1;").unwrap();
+    file.execute_batch(
+        "DROP TABLE records; DROP TABLE versions; DROP TRIGGER bodies_go; DROP TABLE bodies;
+         ALTER TABLE events DROP COLUMN size; PRAGMA user_version = 1;",
+    )
+    .unwrap();
 }
 
 #[tokio::test]
