@@ -10,6 +10,9 @@ use sha2::{Digest as _, Sha256};
 /// Our extension: event numbers in the SSE `id`, and resuming from a number. See `docs/event-log-extension.md`.
 pub const EVENT_LOG_EXTENSION: &str = "urn:agentmesh:a2a-extension:event-log:v1";
 
+/// Our extension: which push notifications were given up, and trying them again. See `docs/push-state-extension.md`.
+pub const PUSH_STATE_EXTENSION: &str = "urn:agentmesh:a2a-extension:push-state:v1";
+
 const V1: &str = "1.0";
 const V03: &str = "0.3";
 
@@ -73,14 +76,7 @@ fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
         capabilities: AgentCapabilities {
             streaming: Some(true),
             push_notifications: Some(settings.push.per_task > 0),
-            extensions: Some(vec![AgentExtension {
-                uri: EVENT_LOG_EXTENSION.to_owned(),
-                description: Some(
-                    "Event numbers in the SSE id; Last-Event-ID resumes after a number".to_owned(),
-                ),
-                required: Some(false),
-                params: None,
-            }]),
+            extensions: Some(extensions(settings)),
             extended_agent_card: Some(false),
         },
         default_input_modes: configured.input_modes.clone(),
@@ -96,6 +92,27 @@ fn card(settings: &HostSettings, declared: &DeclaredCard) -> AgentCard {
         security_requirements: None,
         signatures: None,
     }
+}
+
+/// The extensions of ours that are there.
+fn extensions(settings: &HostSettings) -> Vec<AgentExtension> {
+    let extension = |uri: &str, description: &str| AgentExtension {
+        uri: uri.to_owned(),
+        description: Some(description.to_owned()),
+        required: Some(false),
+        params: None,
+    };
+    let mut extensions = vec![extension(
+        EVENT_LOG_EXTENSION,
+        "Event numbers in the SSE id; Last-Event-ID resumes after a number",
+    )];
+    if settings.push.per_task > 0 {
+        extensions.push(extension(
+            PUSH_STATE_EXTENSION,
+            "Tasks say which push notifications were given up; RetryTaskPushNotificationConfig tries them again",
+        ));
+    }
+    extensions
 }
 
 /// What is served under a base URL without a slash at its end, best first.

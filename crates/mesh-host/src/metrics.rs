@@ -46,6 +46,7 @@ pub struct HostMetrics {
     fenced: Family<AgentLabel, Counter>,
     takeovers: Family<AgentLabel, Counter>,
     push: Family<PushLabels, Counter>,
+    push_given_up: Family<AgentLabel, Gauge>,
     pressure: Family<StageLabels, Gauge>,
     oldest: Family<AgentLabel, Gauge<f64, AtomicU64>>,
 }
@@ -68,6 +69,7 @@ impl HostMetrics {
             fenced: Family::default(),
             takeovers: Family::default(),
             push: Family::default(),
+            push_given_up: Family::default(),
             pressure: Family::default(),
             oldest: Family::default(),
         };
@@ -103,6 +105,11 @@ impl HostMetrics {
             m.push.clone(),
         );
         registry.register(
+            "a2a_push_given_up",
+            "Push notification configurations that were given up and wait to be tried again",
+            m.push_given_up.clone(),
+        );
+        registry.register(
             "a2a_unfinished_tasks",
             "Unfinished tasks of the agent on all hosts, by stage: queued, working, waiting for the client",
             m.pressure.clone(),
@@ -130,6 +137,7 @@ impl HostMetrics {
             fenced: self.fenced.get_or_create_owned(&label),
             takeovers: self.takeovers.get_or_create_owned(&label),
             push: self.push.clone(),
+            push_given_up: self.push_given_up.get_or_create_owned(&label),
             pressure: self.pressure.clone(),
             oldest: self.oldest.get_or_create_owned(&label),
         }
@@ -151,6 +159,7 @@ pub struct AgentMetrics {
     pub(crate) fenced: Counter,
     pub(crate) takeovers: Counter,
     push: Family<PushLabels, Counter>,
+    push_given_up: Gauge,
     pressure: Family<StageLabels, Gauge>,
     oldest: Gauge<f64, AtomicU64>,
 }
@@ -165,6 +174,11 @@ impl AgentMetrics {
     /// A push notification had this outcome.
     pub(crate) fn push(&self, outcome: &'static str) {
         self.push.get_or_create(&PushLabels { agent: self.agent.clone(), outcome }).inc();
+    }
+
+    /// So many push notification configurations are given up.
+    pub(crate) fn push_given_up(&self, count: usize) {
+        self.push_given_up.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// What there is to do on all hosts of the agent.

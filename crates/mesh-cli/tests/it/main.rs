@@ -6,6 +6,7 @@ mod agents;
 mod command_line;
 mod config;
 mod send;
+mod stores;
 mod support;
 mod tap;
 mod tools;

@@ -5,10 +5,11 @@
 //! - `rest`: HTTP+JSON (section 11).
 //! - `grpc`: gRPC (section 10).
 //! - `operate`: what all bindings decode into and have done; `params` are its parameters.
-//! - `body`, `sse`, `version`: what the bindings over HTTP share.
+//! - `body`, `extensions`, `sse`, `version`: what the bindings over HTTP share.
 
 mod body;
 mod envelope;
+mod extensions;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod grpc;

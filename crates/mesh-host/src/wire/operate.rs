@@ -1,7 +1,9 @@
 //! The operations of A2A 1.0 as values. Every binding decodes a request into an [`Operation`], has it performed here, and
 //! encodes the [`Outcome`]; so all of them do the same.
 
+use super::extensions;
 use super::params::{self, ListParams, PushParams, SendMessageParams, TaskParams};
+use crate::card::PUSH_STATE_EXTENSION;
 use crate::host::Host;
 use crate::owner::Detail;
 use crate::push::PushConfig;
@@ -32,6 +34,8 @@ pub(crate) enum Method {
     GetPushConfig,
     ListPushConfigs,
     DeletePushConfig,
+    /// Our extension: see `docs/push-state-extension.md`.
+    RetryPushConfig,
     GetExtendedAgentCard,
 }
 
@@ -51,7 +55,7 @@ macro_rules! names {
     };
 }
 
-const METHODS: [Names; 11] = names! {
+const METHODS: [Names; 12] = names! {
     SendMessage, "SendMessage", Some("message/send");
     SendStreamingMessage, "SendStreamingMessage", Some("message/stream");
     GetTask, "GetTask", Some("tasks/get");
@@ -62,6 +66,7 @@ const METHODS: [Names; 11] = names! {
     GetPushConfig, "GetTaskPushNotificationConfig", Some("tasks/pushNotificationConfig/get");
     ListPushConfigs, "ListTaskPushNotificationConfigs", Some("tasks/pushNotificationConfig/list");
     DeletePushConfig, "DeleteTaskPushNotificationConfig", Some("tasks/pushNotificationConfig/delete");
+    RetryPushConfig, "RetryTaskPushNotificationConfig", None;
     GetExtendedAgentCard, "GetExtendedAgentCard", Some("agent/getAuthenticatedExtendedCard");
 };
 
@@ -79,7 +84,11 @@ impl Method {
     fn is_push(self) -> bool {
         matches!(
             self,
-            Self::CreatePushConfig | Self::GetPushConfig | Self::ListPushConfigs | Self::DeletePushConfig
+            Self::CreatePushConfig
+                | Self::GetPushConfig
+                | Self::ListPushConfigs
+                | Self::DeletePushConfig
+                | Self::RetryPushConfig
         )
     }
 
@@ -109,6 +118,8 @@ pub(crate) enum Operation {
     GetPush(PushParams),
     ListPush(PushParams),
     DeletePush(PushParams),
+    /// Our extension: one that was given up, or all of the task's if there is no id.
+    RetryPush(PushParams),
     ExtendedCard,
 }
 
@@ -131,6 +142,7 @@ impl Operation {
             Method::GetPushConfig => Self::GetPush(params::decode(params)?),
             Method::ListPushConfigs => Self::ListPush(params::decode(params)?),
             Method::DeletePushConfig => Self::DeletePush(params::decode(params)?),
+            Method::RetryPushConfig => Self::RetryPush(params::decode(params)?),
             Method::GetExtendedAgentCard => Self::ExtendedCard,
         })
     }
@@ -144,9 +156,10 @@ impl Operation {
             }
             Self::List(params) => Some(&mut params.tenant),
             Self::CreatePush { config, .. } => Some(&mut config.tenant),
-            Self::GetPush(params) | Self::ListPush(params) | Self::DeletePush(params) => {
-                Some(&mut params.tenant)
-            }
+            Self::GetPush(params)
+            | Self::ListPush(params)
+            | Self::DeletePush(params)
+            | Self::RetryPush(params) => Some(&mut params.tenant),
             Self::ExtendedCard => None,
         }
     }
@@ -170,6 +183,8 @@ pub(crate) enum Outcome {
     Stream(Box<Subscription>),
     PushConfig(Box<PushConfig>),
     PushConfigs(Vec<PushConfig>),
+    /// The ids of the configurations that are tried again.
+    Retried(Vec<String>),
     /// There is nothing to say.
     Nothing,
 }
@@ -178,6 +193,12 @@ pub(crate) enum Outcome {
 #[derive(Serialize)]
 struct PushConfigs<'a> {
     configs: &'a [PushConfig],
+}
+
+/// The answer of RetryTaskPushNotificationConfig.
+#[derive(Serialize)]
+struct Retried<'a> {
+    retried: &'a [String],
 }
 
 /// The answer of ListTasks.
@@ -212,6 +233,7 @@ impl Outcome {
             Self::Page(page) => serde_json::to_vec(&page),
             Self::PushConfig(config) => serde_json::to_vec(&config),
             Self::PushConfigs(configs) => serde_json::to_vec(&PushConfigs { configs: &configs }),
+            Self::Retried(ids) => serde_json::to_vec(&Retried { retried: &ids }),
             Self::Nothing => Ok(b"{}".to_vec()),
             Self::Stream(subscription) => return Ok(Answer::Stream(subscription)),
         };
@@ -224,6 +246,8 @@ pub(crate) struct Arrival {
     start: Timestamp,
     parent: Option<TraceContext>,
     trace: TraceContext,
+    /// The client asks for what has become of push notifications (our extension).
+    push_state: bool,
 }
 
 impl Arrival {
@@ -232,7 +256,8 @@ impl Arrival {
         let parent =
             headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceContext::parse);
         let trace = parent.map_or_else(TraceContext::root, |parent| parent.child());
-        Self { start: host.clock.now(), parent, trace }
+        let push_state = extensions::asks_for(headers, PUSH_STATE_EXTENSION);
+        Self { start: host.clock.now(), parent, trace, push_state }
     }
 
     /// The trace that the request belongs to.
@@ -253,7 +278,7 @@ impl Arrival {
             _ => operation,
         };
         let outcome = match operation {
-            Ok(operation) => operate(host, operation, self.trace).await,
+            Ok(operation) => operate(host, operation, self.trace, self.push_state).await,
             Err(error) => Err(error),
         };
         let (method, span) = method.map_or(("", "a2a other"), Method::names);
@@ -277,7 +302,12 @@ impl Arrival {
     }
 }
 
-async fn operate(host: &Arc<Host>, operation: Operation, trace: TraceContext) -> Result<Outcome, A2aError> {
+async fn operate(
+    host: &Arc<Host>,
+    operation: Operation,
+    trace: TraceContext,
+    push_state: bool,
+) -> Result<Outcome, A2aError> {
     let service = &host.service;
     let caller = |tenant: Option<String>| host.caller(tenant, trace);
     match operation {
@@ -303,11 +333,11 @@ async fn operate(host: &Arc<Host>, operation: Operation, trace: TraceContext) ->
         }
         Operation::Get(params) => {
             let history = params::history_length(params.history_length)?;
-            let mut task = service.get(&caller(params.tenant), &params.id).await?;
+            let mut task = service.get(&caller(params.tenant), &params.id, push_state).await?;
             task.limit_history(history);
             Ok(Outcome::Task(Box::new(task)))
         }
-        Operation::List(params) => list(host, params, trace).await.map(Outcome::Page),
+        Operation::List(params) => list(host, params, trace, push_state).await.map(Outcome::Page),
         Operation::Cancel(params) => {
             let task = service.cancel(&caller(params.tenant), &params.id).await?;
             Ok(Outcome::Task(Box::new(task)))
@@ -332,6 +362,10 @@ async fn operate(host: &Arc<Host>, operation: Operation, trace: TraceContext) ->
             service.delete_push(&caller(params.tenant), &params.task_id, &params.id).await?;
             Ok(Outcome::Nothing)
         }
+        Operation::RetryPush(params) => {
+            let retried = service.retry_push(&caller(params.tenant), &params.task_id, &params.id).await?;
+            Ok(Outcome::Retried(retried))
+        }
         Operation::ExtendedCard => Err(A2aError::new(
             ErrorKind::UnsupportedOperation,
             "this agent has no extended card; its public card says everything",
@@ -345,7 +379,12 @@ fn check_sending(params: &SendMessageParams) -> Result<(), A2aError> {
     Ok(())
 }
 
-async fn list(host: &Arc<Host>, params: ListParams, trace: TraceContext) -> Result<Page, A2aError> {
+async fn list(
+    host: &Arc<Host>,
+    params: ListParams,
+    trace: TraceContext,
+    push_state: bool,
+) -> Result<Page, A2aError> {
     let size = params.page_size.filter(|size| *size != 0).unwrap_or(DEFAULT_PAGE);
     if !(1..=LARGEST_PAGE).contains(&size) {
         return Err(A2aError::invalid("params.pageSize", format_args!("must be from 1 to {LARGEST_PAGE}")));
@@ -364,7 +403,8 @@ async fn list(host: &Arc<Host>, params: ListParams, trace: TraceContext) -> Resu
     };
     let caller = host.caller(params.tenant, trace);
     let detail = if params.include_artifacts.unwrap_or(false) { Detail::Whole } else { Detail::NoArtifacts };
-    let Listing { tasks, total, next } = host.service.list(&caller, query, View { detail, history }).await?;
+    let Listing { tasks, total, next } =
+        host.service.list(&caller, query, View { detail, history, push_state }).await?;
     let next_page_token = next.map(|cursor| encode_cursor(&cursor)).unwrap_or_default();
     Ok(Page { tasks, next_page_token, page_size: size, total_size: total })
 }

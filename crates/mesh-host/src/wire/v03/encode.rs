@@ -18,8 +18,8 @@ pub(crate) fn answer(outcome: Outcome) -> Result<Answer, A2aError> {
         Outcome::PushConfig(config) => json(&push_config(*config)),
         Outcome::PushConfigs(configs) => json(&Value::Array(configs.into_iter().map(push_config).collect())),
         Outcome::Nothing => json(&Value::Null),
-        // 0.3 lists no tasks.
-        Outcome::Page(_) => Err(A2aError::internal()),
+        // 0.3 lists no tasks, and has not our operation.
+        Outcome::Page(_) | Outcome::Retried(_) => Err(A2aError::internal()),
     }
 }
 
