@@ -35,22 +35,36 @@ test-python:
 	$(DEV)/pytest -q sdk/python/tests
 
 .PHONY: test-interop
-test-interop: build
+test-interop: build node-modules
 	$(ENV) a2a tools dev
+	$(CARGO) test --locked --manifest-path tests/interop/rust/Cargo.toml --target-dir target/interop-rust --no-run
 	.envs/a2a/bin/python -m pytest -q tests/interop/a2a
 	.envs/tools/bin/python -m pytest -q tests/interop/mcp
 	$(ENV) crewai langgraph
 	.envs/tools/bin/python -m pytest -q tests/interop/sales
+
+NODE_PACKAGES := tests/interop/javascript
+.PHONY: node-modules
+node-modules: $(NODE_PACKAGES)/node_modules/.package-lock.json
+
+# npm writes this file last.
+$(NODE_PACKAGES)/node_modules/.package-lock.json: $(NODE_PACKAGES)/package-lock.json
+	$(ENV) node
+	PATH="$(CURDIR)/.envs/node/bin:$$PATH" npm ci --prefix $(NODE_PACKAGES)
+	touch $@
 
 .PHONY: lint
 lint: ## Check formatting, lints, spelling, licences
 	$(ENV) dev
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path benches/peers/rust/Cargo.toml --check
+	$(CARGO) fmt --manifest-path tests/interop/rust/Cargo.toml --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p mesh-fuzz --features libfuzzer -- -D warnings
+	$(CARGO) clippy --locked --manifest-path tests/interop/rust/Cargo.toml --target-dir target/interop-rust --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	python3 scripts/check-dependencies.py
+	python3 scripts/check-conformance.py
 	$(DEV)/typos
 	$(DEV)/ruff check sdk examples scripts tests benches
 	$(DEV)/ruff format --check sdk examples scripts tests benches
@@ -61,6 +75,7 @@ format: ## Format everything
 	$(ENV) dev
 	$(CARGO) fmt --all
 	$(CARGO) fmt --manifest-path benches/peers/rust/Cargo.toml
+	$(CARGO) fmt --manifest-path tests/interop/rust/Cargo.toml
 	$(DEV)/ruff format sdk examples scripts tests benches
 
 SECONDS ?= 20

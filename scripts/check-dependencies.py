@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks every crate of the lock file: an accepted licence, a registry as its source, and none that is banned.
+"""Checks every crate of the lock files: an accepted licence, a registry as its source, and none that is banned.
 
 Reads `cargo metadata` and the licences in deny.toml; prints what it refuses.
 """
@@ -11,7 +11,10 @@ import sys
 import tomllib
 from pathlib import Path
 
-DENY = tomllib.loads((Path(__file__).parent.parent / "deny.toml").read_text())
+ROOT = Path(__file__).parent.parent
+# Ours, and what `make test` builds besides.
+MANIFESTS = ("Cargo.toml", "tests/interop/rust/Cargo.toml")
+DENY = tomllib.loads((ROOT / "deny.toml").read_text())
 ACCEPTED = set(DENY["licenses"]["allow"])
 BANNED = {ban["name"] for ban in DENY["bans"]["deny"]}
 
@@ -69,11 +72,15 @@ def complaints(package: dict) -> list[str]:
     return found
 
 
+def packages_of(manifest: str) -> list[dict]:
+    """The crates of a workspace."""
+    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--manifest-path", manifest]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout)["packages"]
+
+
 def main() -> int:
-    output = subprocess.run(
-        ["cargo", "metadata", "--format-version", "1", "--locked"], check=True, capture_output=True
-    ).stdout
-    packages = json.loads(output)["packages"]
+    found = {package["id"]: package for manifest in MANIFESTS for package in packages_of(manifest)}
+    packages = list(found.values())
     refused = [(p, why) for p in packages for why in complaints(p)]
     for package, why in refused:
         print(f"{package['name']} {package['version']}: {why}", file=sys.stderr)

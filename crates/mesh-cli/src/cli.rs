@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::output::Format;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use mesh_core::model::TaskState;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ Exit status:
   1    the thing itself failed: task failed, rejected or canceled; tool error; failed check
   2    the command line or its input is wrong
   3    nobody answers at the address, or not with the protocol
-  4    no such agent, task, tool or store
+  4    no such agent, task, context, tool or store
   5    the mesh file is invalid
   6    the task waits for input or authorization
   130  interrupted (Ctrl-C); a task that was being watched goes on
@@ -43,8 +43,14 @@ pub(crate) enum Command {
     Tap(TapArgs),
     Tasks(TasksArgs),
     Task(TaskArgs),
+    Context(ContextArgs),
     Cancel(CancelArgs),
     Agents(AgentsArgs),
+    /// What an agent says about itself, and whether that can be trusted
+    Card {
+        #[command(subcommand)]
+        command: CardCommand,
+    },
     Tools(ToolsArgs),
     Call(CallArgs),
     /// Push notifications of a task
@@ -241,6 +247,28 @@ pub(crate) struct TaskArgs {
     pub(crate) gateway: GatewayArgs,
 }
 
+/// Show a context: its tasks, what was said in them, and what its agents remember
+///
+/// Everything that belongs to one context id: the tasks of all agents in the order in which they were begun, the
+/// messages and artifacts (shortened; whole with `-o json`), and the entries of the memory that the agents share.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  agentmesh context 0198…
+  agentmesh context 0198… --agent sales
+  agentmesh -o json context 0198… | jq .memory")]
+pub(crate) struct ContextArgs {
+    /// Id of the context
+    pub(crate) id: String,
+
+    /// Only ask this agent: its name, or the URL of any A2A server [default: all agents of the mesh]
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
+}
+
 /// Cancel a task
 #[derive(Args, Debug)]
 pub(crate) struct CancelArgs {
@@ -358,6 +386,74 @@ pub(crate) struct AgentsArgs {
     pub(crate) gateway: GatewayArgs,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum CardCommand {
+    Show(CardShowArgs),
+    Verify(CardVerifyArgs),
+    Keygen(CardKeygenArgs),
+}
+
+/// Show the card of an agent
+#[derive(Args, Debug)]
+pub(crate) struct CardShowArgs {
+    /// Name of an agent of the mesh, or URL of any A2A server
+    pub(crate) agent: String,
+
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
+}
+
+/// Check the signatures of an agent's card
+///
+/// One signature has to count. The key is taken from --key; without it, from where the signature says (jku), if that is
+/// the origin of the card and the connection is encrypted or local: such a key proves that the card is whole, and no
+/// more about who made it than the connection does.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  agentmesh card verify https://agents.example.com/sales --key partner.pem
+  agentmesh card verify sales --trust-jku
+  agentmesh -o json card verify http://127.0.0.1:8092 | jq .signatures")]
+pub(crate) struct CardVerifyArgs {
+    /// Name of an agent of the mesh, or URL of any A2A server
+    pub(crate) agent: String,
+
+    /// Public key: PEM, a JSON Web Key, or a set of them; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "trust_jku")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Take the key from wherever the signature says it is
+    #[arg(long)]
+    pub(crate) trust_jku: bool,
+
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
+}
+
+/// Make a key to sign cards with, and print its public half
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  agentmesh card keygen card.pem > card.jwk")]
+pub(crate) struct CardKeygenArgs {
+    /// File for the private key, in PEM; it must not be there yet
+    pub(crate) file: PathBuf,
+
+    /// How it signs
+    #[arg(long, value_enum, default_value_t, value_name = "NAME")]
+    pub(crate) algorithm: KeyAlgorithm,
+}
+
+/// How a key signs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyAlgorithm {
+    /// ECDSA on P-256, which every verifier knows
+    #[default]
+    Es256,
+    /// Ed25519
+    Eddsa,
+}
+
 /// List the tools of the mesh, or of any MCP server
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -431,7 +527,8 @@ pub(crate) enum WorkerCommand {
 /// Start a worker and check that it keeps to the worker protocol
 ///
 /// What is checked is written in docs/worker-protocol.md. The worker is given real tasks: use an agent that may
-/// work on `--text` several times. Its calls of tools and agents are answered with the error `unavailable`.
+/// work on `--text` several times. Its calls of tools and agents are answered with the error `unavailable`; its context has
+/// a memory and no earlier tasks.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -3,8 +3,10 @@
 use crate::a2a::{Card, Client};
 use crate::cli::GatewayArgs;
 use crate::exit::{Failure, Outcome};
+use crate::output::Printer;
 use crate::{http, target};
 use futures_util::StreamExt as _;
+use reqwest::Url;
 use serde_json::Value;
 
 /// How many agents are asked at a time.
@@ -48,6 +50,12 @@ impl Directory {
 
     /// Connects to the agent of this name.
     async fn agent(&self, name: &str) -> Outcome<Agent> {
+        let card = Card::resolve(&self.http, &self.address(name)?).await?;
+        Ok(Agent { name: name.to_owned(), client: Client::new(self.http.clone(), card) })
+    }
+
+    /// Where the card of the agent of this name is.
+    fn address(&self, name: &str) -> Outcome<String> {
         let Some(entry) = self.entries().iter().find(|entry| entry["name"].as_str() == Some(name)) else {
             let failure = Failure::not_found(format!("no agent `{name}` at {}", self.gateway));
             return Err(match nearest(name, self.names()) {
@@ -58,9 +66,7 @@ impl Directory {
             });
         };
         let address = entry["card_url"].as_str().or_else(|| entry["url"].as_str()).unwrap_or_default();
-        let address = absolute(&self.gateway, address)?;
-        let card = Card::resolve(&self.http, &address).await?;
-        Ok(Agent { name: name.to_owned(), client: Client::new(self.http.clone(), card) })
+        absolute(&self.gateway, address)
     }
 
     /// Connects to every agent; those that cannot be reached come as failures.
@@ -85,6 +91,54 @@ pub(crate) async fn agent(http: &http::Client, args: &GatewayArgs, named: &str) 
         return Ok(Agent { name: card.name().to_owned(), client: Client::new(http.clone(), card) });
     }
     Directory::read(http, args).await?.agent(named).await
+}
+
+/// The card of the agent that the user means, as it came, and where it is.
+pub(crate) async fn card(http: &http::Client, args: &GatewayArgs, named: &str) -> Outcome<(Url, Value)> {
+    let address = if named.contains("://") {
+        http::parse_url(named).map_err(Failure::usage)?;
+        named.to_owned()
+    } else {
+        Directory::read(http, args).await?.address(named)?
+    };
+    let (url, card) = Card::fetch(http, &address).await?;
+    Ok((http::parse_url(&url).map_err(Failure::usage)?, card))
+}
+
+/// Asks agents, several at a time. One that does not answer is named, and what the others say is still there.
+pub(crate) async fn ask_all<T>(
+    agents: Vec<(String, Outcome<Agent>)>,
+    printer: &Printer,
+    ask: impl AsyncFn(&Agent) -> Outcome<T>,
+) -> Outcome<Vec<(String, T)>> {
+    let asked = agents.len();
+    let ask = &ask;
+    let answers: Vec<(String, Outcome<T>)> = futures_util::stream::iter(agents)
+        .map(|(name, agent)| async move {
+            match agent {
+                Ok(agent) => (name, ask(&agent).await),
+                Err(failure) => (name, Err(failure)),
+            }
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let (mut heard, mut failures) = (Vec::new(), Vec::new());
+    for (name, answer) in answers {
+        match answer {
+            Ok(answer) => heard.push((name, answer)),
+            Err(failure) => {
+                printer.warn(&format!("{name}: {failure}"));
+                failures.push(failure);
+            }
+        }
+    }
+    match failures.into_iter().next() {
+        Some(first) if heard.is_empty() && asked > 0 => {
+            Err(Failure::new(first.status, "no agent could be asked"))
+        }
+        _ => Ok(heard),
+    }
 }
 
 /// The agent that has this task, with the task: the named one, or the first in the directory that knows it.
@@ -131,7 +185,7 @@ pub(crate) async fn agent_with_task(
 
 /// An address from the directory, which may be relative to the gateway.
 fn absolute(gateway: &str, address: &str) -> Outcome<String> {
-    let joined = reqwest::Url::parse(gateway).and_then(|base| base.join(address));
+    let joined = Url::parse(gateway).and_then(|base| base.join(address));
     joined.map(|url| url.to_string()).map_err(|error| {
         Failure::unreachable(format!("the directory lists a wrong address `{address}`: {error}"))
     })

@@ -14,7 +14,7 @@ pub(crate) enum ExitStatus {
     Usage = 2,
     /// Nobody answers, or not with the protocol.
     Unreachable = 3,
-    /// No such agent, task, tool or store.
+    /// No such agent, task, context, tool or store.
     NotFound = 4,
     /// The mesh file is invalid.
     InvalidConfig = 5,

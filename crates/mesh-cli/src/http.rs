@@ -6,11 +6,13 @@ use bytes::BytesMut;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use mesh_core::TraceContext;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 use std::time::Duration;
 
+/// Which version of A2A is spoken. Who does not know it ignores it.
+const A2A_VERSION: HeaderName = HeaderName::from_static("a2a-version");
 /// How long a connection may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server may think about a question that needs no work.
@@ -133,7 +135,9 @@ impl Client {
 
     /// Reads a JSON document.
     pub(crate) async fn get_json(&self, url: &str) -> Result<Value, Error> {
-        let answer = self.send(Method::GET, url, HeaderMap::new(), None, QUICK).await?;
+        // Agents that also speak 0.3 say more to who does not ask for 1.0.
+        let headers = HeaderMap::from_iter([(A2A_VERSION, HeaderValue::from_static("1.0"))]);
+        let answer = self.send(Method::GET, url, headers, None, QUICK).await?;
         match answer.reply {
             Reply::Json(value) if answer.status.is_success() => Ok(value),
             _ => Err(Error::Garbled { url: url.to_owned(), why: "no JSON document".to_owned() }),

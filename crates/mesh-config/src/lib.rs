@@ -26,8 +26,9 @@ mod tree;
 pub use diagnostic::{Diagnostic, Position, Report, Severity};
 pub use load::{Checked, LoadOptions, MAX_FILE_BYTES, check, load, parse};
 pub use model::{
-    Access, Admin, Agent, Auth, Card, Durability, Endpoint, Gateway, Launch, Level, Limits, LogFormat, Mesh,
-    Model, OnWorkerLoss, Provider, Push, Skill, Storage, Tasks, Telemetry, ToolPattern, Upstream, Worker,
+    Access, Admin, Agent, Auth, Card, Durability, Endpoint, ExtendedCard, Extension, Gateway, Launch, Level,
+    Limits, LogFormat, Mesh, Model, OnWorkerLoss, Provider, Push, Signing, Skill, Storage, Tasks, Telemetry,
+    ToolPattern, Upstream, Worker,
 };
 pub use schema::schema;
 pub use secret::Secret;

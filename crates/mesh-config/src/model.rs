@@ -13,7 +13,7 @@ mod upstream;
 mod worker;
 
 pub use agent::{Agent, Tasks};
-pub use card::{Card, Provider, Skill};
+pub use card::{Card, ExtendedCard, Extension, Provider, Signing, Skill};
 pub use gateway::{Access, Admin, Auth, Gateway, Level, LogFormat, Model, Telemetry};
 pub use limits::Limits;
 pub use mesh::Mesh;
@@ -33,6 +33,8 @@ pub(crate) fn sections() -> Vec<(&'static str, &'static [crate::section::Field])
         ("Admin", Admin::FIELDS),
         ("Agent", Agent::FIELDS),
         ("Card", Card::FIELDS),
+        ("ExtendedCard", ExtendedCard::FIELDS),
+        ("Extension", Extension::FIELDS),
         ("Gateway", Gateway::FIELDS),
         ("Limits", Limits::FIELDS),
         ("Mesh", Mesh::FIELDS),
@@ -40,6 +42,7 @@ pub(crate) fn sections() -> Vec<(&'static str, &'static [crate::section::Field])
         ("Provider", Provider::FIELDS),
         ("Push", Push::FIELDS),
         ("Retry", on_worker_loss::RetryFields::FIELDS),
+        ("Signing", Signing::FIELDS),
         ("Skill", Skill::FIELDS),
         ("Storage", Storage::FIELDS),
         ("Tasks", Tasks::FIELDS),

@@ -169,3 +169,39 @@ impl fmt::Display for A2aError {
 }
 
 impl std::error::Error for A2aError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_of_a2a_has_the_codes_of_section_5_4() {
+        use ErrorKind as E;
+        for (kind, code, grpc, http, reason) in [
+            (E::TaskNotFound, -32001, "NOT_FOUND", 404, "TASK_NOT_FOUND"),
+            (E::TaskNotCancelable, -32002, "FAILED_PRECONDITION", 400, "TASK_NOT_CANCELABLE"),
+            (
+                E::PushNotificationNotSupported,
+                -32003,
+                "FAILED_PRECONDITION",
+                400,
+                "PUSH_NOTIFICATION_NOT_SUPPORTED",
+            ),
+            (E::UnsupportedOperation, -32004, "FAILED_PRECONDITION", 400, "UNSUPPORTED_OPERATION"),
+            (E::ContentTypeNotSupported, -32005, "INVALID_ARGUMENT", 400, "CONTENT_TYPE_NOT_SUPPORTED"),
+            (E::InvalidAgentResponse, -32006, "INTERNAL", 500, "INVALID_AGENT_RESPONSE"),
+            (
+                E::ExtendedAgentCardNotConfigured,
+                -32007,
+                "FAILED_PRECONDITION",
+                400,
+                "EXTENDED_AGENT_CARD_NOT_CONFIGURED",
+            ),
+            (E::ExtensionSupportRequired, -32008, "FAILED_PRECONDITION", 400, "EXTENSION_SUPPORT_REQUIRED"),
+            (E::VersionNotSupported, -32009, "FAILED_PRECONDITION", 400, "VERSION_NOT_SUPPORTED"),
+        ] {
+            let codes = (kind.json_rpc_code(), kind.grpc_status().name(), kind.http_status(), kind.reason());
+            assert_eq!(codes, (code, grpc, http, Some(reason)), "{kind:?}");
+        }
+    }
+}

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use std::borrow::Borrow;
 use std::fmt;
 
 /// A JSON object whose content belongs to somebody else.
@@ -181,10 +182,10 @@ pub struct Message {
     /// Made by the sender; sent again, it means the same message.
     pub message_id: MessageId,
     /// The context it belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "unset_if_empty", skip_serializing_if = "Option::is_none")]
     pub context_id: Option<ContextId>,
     /// The task it belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "unset_if_empty", skip_serializing_if = "Option::is_none")]
     pub task_id: Option<TaskId>,
     /// Who wrote it.
     pub role: Role,
@@ -225,6 +226,13 @@ impl Message {
     pub fn text(&self) -> String {
         self.parts.iter().filter_map(Part::as_text).collect()
     }
+}
+
+/// ProtoJSON does not tell the empty string from a field that is not set.
+pub fn unset_if_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Borrow<str>>(
+    d: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(Option::<T>::deserialize(d)?.filter(|text| !text.borrow().is_empty()))
 }
 
 fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: D) -> Result<T, D::Error> {

@@ -1,6 +1,8 @@
 //! One agent's host: its parts put together, started, and ended.
 
 use crate::calls::{Calls, GatewayCalls};
+use crate::card::{CardKeyError, Published, Publisher, declared_extensions};
+use crate::context::{ContextKey, Contexts};
 use crate::dispatch::Dispatcher;
 use crate::members::Members;
 use crate::metrics::{AgentMetrics, HostMetrics};
@@ -10,11 +12,12 @@ use crate::service::{Caller, Service};
 use crate::settings::HostSettings;
 use crate::subscribe::Subscribers;
 use crate::wire;
+use crate::wire::extensions::Offered;
 use crate::worker::protocol::DeclaredCard;
 use crate::worker::{Run, Supervisor};
 use axum::Router;
 use mesh_core::trace::Tracer;
-use mesh_core::{AgentName, Clock, HostId, Principal, TaskKey, Tenant, TraceContext};
+use mesh_core::{AgentName, Clock, ContextId, HostId, Principal, PrincipalId, TaskKey, Tenant, TraceContext};
 use mesh_log::{EventLog, LogError};
 use mesh_policy::Authorizer;
 use std::sync::Arc;
@@ -51,6 +54,9 @@ pub enum HostError {
     /// The HTTP client for calls cannot be set up.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(#[from] reqwest::Error),
+    /// The key of the card cannot be used.
+    #[error(transparent)]
+    CardKey(#[from] CardKeyError),
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -62,7 +68,10 @@ pub struct Host {
     pub(crate) service: Service,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tracer: Tracer,
-    pub(crate) declared: watch::Receiver<DeclaredCard>,
+    /// The extensions that the card declares.
+    pub(crate) extensions: Offered,
+    publisher: Publisher,
+    declared: watch::Receiver<DeclaredCard>,
     metrics: AgentMetrics,
     ready: watch::Receiver<Option<Arc<Run>>>,
     problem: watch::Receiver<Option<String>>,
@@ -81,11 +90,13 @@ impl Host {
     /// Puts a host together. Nothing runs before [`start`](Self::start).
     ///
     /// # Errors
-    /// The HTTP client cannot be set up.
+    /// The HTTP client cannot be set up, or the key of the card cannot be used.
     pub fn new(parts: HostParts) -> Result<Arc<Self>, HostError> {
         let HostParts { settings, log, authorizer, clock, tracer, metrics } = parts;
         let metrics = metrics.for_agent(settings.name.as_str());
         let settings = Arc::new(settings);
+        let publisher = Publisher::new(Arc::clone(&settings))?;
+        let extensions = Offered::new(&declared_extensions(&settings));
         let (draining, closing, stop) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let tasks = &settings.agent.tasks;
@@ -114,6 +125,13 @@ impl Host {
             stop: stop.clone(),
             tracker: tracker.clone(),
         })?;
+        let contexts = Arc::new(Contexts {
+            settings: Arc::clone(&settings),
+            host: id.clone(),
+            log: Arc::clone(&log),
+            owners: owners.clone(),
+            clock: Arc::clone(&clock),
+        });
         let members = Arc::new(Members {
             push: Arc::clone(&push),
             host: id,
@@ -127,8 +145,12 @@ impl Host {
             draining: draining.clone(),
             stop: stop.clone(),
         });
-        let calls: Arc<dyn Calls> =
-            Arc::new(GatewayCalls::new(Arc::clone(&settings), tracer.clone(), Arc::clone(&clock))?);
+        let calls: Arc<dyn Calls> = Arc::new(GatewayCalls::new(
+            Arc::clone(&settings),
+            tracer.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&log),
+        )?);
         let subscribers = Subscribers::new(
             Arc::clone(&log),
             settings.limits.streams_per_task,
@@ -140,6 +162,7 @@ impl Host {
         let supervisor = Arc::new(Supervisor {
             settings: Arc::clone(&settings),
             calls,
+            contexts: Arc::clone(&contexts),
             metrics: metrics.clone(),
             ready: ready_tx,
             problem: problem_tx,
@@ -154,6 +177,7 @@ impl Host {
             dispatcher,
             subscribers,
             push,
+            contexts,
             authorizer,
             draining: draining.clone(),
         };
@@ -162,6 +186,8 @@ impl Host {
             service,
             clock,
             tracer,
+            extensions,
+            publisher,
             declared,
             metrics,
             ready,
@@ -178,6 +204,11 @@ impl Host {
     /// The agent's name.
     pub fn name(&self) -> &AgentName {
         &self.settings.name
+    }
+
+    /// What the agent says about itself at this moment.
+    pub(crate) fn published(&self) -> Arc<Published> {
+        self.publisher.current(&self.declared.borrow())
     }
 
     /// The routes to be served on the agent's address.
@@ -234,6 +265,21 @@ impl Host {
             }
         }
         Ok(resumed)
+    }
+
+    /// Forgets the memory of a context if its owner has no task in it any more, of whichever agent: for whoever has just
+    /// deleted a task of it. `true`: it is forgotten, or there was none.
+    ///
+    /// # Errors
+    /// The log fails.
+    pub async fn forget_context(
+        &self,
+        tenant: &Tenant,
+        owner: &PrincipalId,
+        context: &ContextId,
+    ) -> Result<bool, LogError> {
+        let context = ContextKey::new(tenant.clone(), owner.clone(), context.clone());
+        self.service.contexts.forget_if_unused(&context).await
     }
 
     /// `None` when the worker is ready for tasks, otherwise why it is not.

@@ -8,6 +8,7 @@
 //!                         └──────▶ subscribe ◀─────────────────────────┘
 //! ```
 //!
+//! - `card`: what the agent says about itself.
 //! - `wire`: the bindings JSON-RPC, HTTP+JSON and gRPC. Decode, encode, and decide nothing.
 //! - `service`: the operations, whatever the binding.
 //! - `owner`: one actor per task; the only writer of its log.
@@ -16,10 +17,12 @@
 //! - `push`: push notifications.
 //! - `worker`: the worker process and its protocol.
 //! - `calls`: tools and agents that a worker calls.
+//! - `context`: what the tasks of a context share.
 //! - `subscribe`: event streams.
 
 mod calls;
 mod card;
+mod context;
 mod dispatch;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -35,7 +38,7 @@ mod subscribe;
 mod wire;
 mod worker;
 
-pub use card::{EVENT_LOG_EXTENSION, PUSH_STATE_EXTENSION};
+pub use card::{CONTEXT_EXTENSION, CardKeyError, EVENT_LOG_EXTENSION, PUSH_STATE_EXTENSION};
 pub use host::{Host, HostError, HostParts};
 pub use metrics::{AgentMetrics, HostMetrics};
 pub use settings::HostSettings;

@@ -13,6 +13,7 @@
 //! are at work at once.
 
 mod liveness;
+mod rate;
 
 use crate::dispatch::Dispatcher;
 use crate::metrics::AgentMetrics;
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use liveness::Liveness;
 use mesh_core::{Clock, HostId, TaskKey};
 use mesh_log::{EventLog, Expect, LogError, PutError, RecordKey, Space};
+use rate::Rate;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +43,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOKS_FOR_PUSH: u32 = 4;
 /// How often it is counted what there is to do.
 const COUNT_EVERY: Duration = Duration::from_secs(2);
+/// Over how long tasks per second are counted.
+const RATE_WINDOW: Duration = Duration::from_secs(30);
 
 /// This host among the others of its agent.
 pub(crate) struct Members {
@@ -239,7 +243,9 @@ impl Members {
 
     /// Keeps the gauges that an autoscaler reads.
     pub(crate) async fn count(self: Arc<Self>) {
+        let mut ended = Rate::new(RATE_WINDOW, Instant::now(), self.metrics.ended());
         loop {
+            self.metrics.per_second.set(ended.observe(Instant::now(), self.metrics.ended()));
             match self.log.pressure(&self.settings.name).await {
                 Ok(pressure) => {
                     let age =

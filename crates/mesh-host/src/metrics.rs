@@ -8,7 +8,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AgentLabel {
@@ -49,6 +50,7 @@ pub struct HostMetrics {
     push_given_up: Family<AgentLabel, Gauge>,
     pressure: Family<StageLabels, Gauge>,
     oldest: Family<AgentLabel, Gauge<f64, AtomicU64>>,
+    per_second: Family<AgentLabel, Gauge<f64, AtomicU64>>,
 }
 
 fn seconds() -> Histogram {
@@ -72,6 +74,7 @@ impl HostMetrics {
             push_given_up: Family::default(),
             pressure: Family::default(),
             oldest: Family::default(),
+            per_second: Family::default(),
         };
         let m = &metrics;
         registry.register("a2a_tasks", "Tasks that have ended, by state", m.tasks.clone());
@@ -119,6 +122,11 @@ impl HostMetrics {
             "How long the task has waited that waits longest, on all hosts",
             m.oldest.clone(),
         );
+        registry.register(
+            "a2a_tasks_per_second",
+            "Tasks that ended on this host, per second over the last 30 s",
+            m.per_second.clone(),
+        );
         metrics
     }
 
@@ -140,6 +148,8 @@ impl HostMetrics {
             push_given_up: self.push_given_up.get_or_create_owned(&label),
             pressure: self.pressure.clone(),
             oldest: self.oldest.get_or_create_owned(&label),
+            per_second: self.per_second.get_or_create_owned(&label),
+            ended: Arc::default(),
         }
     }
 }
@@ -162,6 +172,9 @@ pub struct AgentMetrics {
     push_given_up: Gauge,
     pressure: Family<StageLabels, Gauge>,
     oldest: Gauge<f64, AtomicU64>,
+    /// Tasks that ended, per second.
+    pub(crate) per_second: Gauge<f64, AtomicU64>,
+    ended: Arc<AtomicU64>,
 }
 
 impl AgentMetrics {
@@ -169,6 +182,12 @@ impl AgentMetrics {
         let labels = OutcomeLabels { agent: self.agent.clone(), state: state.short_name().to_owned() };
         self.tasks.get_or_create(&labels).inc();
         self.duration.observe(seconds);
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tasks that have ended here, in whichever state.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// A push notification had this outcome.

@@ -1,6 +1,7 @@
 //! The operations of A2A 1.0 (section 3.1), whatever the binding.
 
 use crate::card::PUSH_STATE_EXTENSION;
+use crate::context::{ContextKey, Contexts, EntryPage};
 use crate::dispatch::Dispatcher;
 use crate::owner::{Ask, Created, Detail, OwnerError, Owners};
 use crate::push::{GivenUp, Push, PushConfig};
@@ -30,6 +31,7 @@ pub(crate) struct Service {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) subscribers: Subscribers,
     pub(crate) push: Arc<Push>,
+    pub(crate) contexts: Arc<Contexts>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) draining: tokio_util::sync::CancellationToken,
 }
@@ -108,7 +110,7 @@ impl Service {
         let ended = head.state.is_terminal();
         match after {
             Some(after) if after > head.seq => Err(A2aError::invalid(
-                "Last-Event-ID",
+                "afterEvent",
                 format_args!("the task has {} events, there is no event {after}", head.seq),
             )),
             Some(after) => self.open(&key, after, None, EndsAt::Terminal, ended && after == head.seq).await,
@@ -180,6 +182,34 @@ impl Service {
             listing.tasks.push(task);
         }
         Ok(listing)
+    }
+
+    /// GetExtendedAgentCard (3.1.11): refused if there is none, or none for this caller.
+    pub(crate) fn may_see_extended_card(&self, caller: &Caller) -> Result<(), A2aError> {
+        if !self.may(caller, Action::ReadAgent) {
+            return Err(A2aError::invalid("params.tenant", "this agent is not there for that tenant"));
+        }
+        if self.settings.agent.card.extended.is_none() {
+            let message = "this agent has no extended card; its public card says everything";
+            return Err(A2aError::new(ErrorKind::UnsupportedOperation, message));
+        }
+        Ok(())
+    }
+
+    /// The memory of one of the caller's contexts (our extension); of any other, nothing.
+    pub(crate) async fn memory(
+        &self,
+        caller: &Caller,
+        context: ContextId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<EntryPage, A2aError> {
+        if !self.may(caller, Action::ReadTask) {
+            return Ok(EntryPage::default());
+        }
+        let Principal { tenant, id, .. } = caller.principal.clone();
+        let at = ContextKey::new(tenant, id, context);
+        self.contexts.page(&at, after, limit).await.map_err(|error| log_error(&error))
     }
 
     /// Takes a push notification configuration for a task that is there (3.1.7): for what happens from now on.

@@ -4,6 +4,7 @@ use crate::contract::LogError;
 use async_trait::async_trait;
 use bytes::Bytes;
 use mesh_core::Tenant;
+use std::ops::Bound;
 use tokio::sync::watch;
 
 /// What a record is for. Each space is listed and watched on its own.
@@ -13,7 +14,7 @@ pub enum Space {
     Hosts,
     /// Push notification configurations and how far each has come: `{task}/{config}`.
     Push,
-    /// The memory of contexts: `{context}/{name}`.
+    /// The memory of contexts: `{owner and context, hashed}/{name}`.
     Context,
 }
 
@@ -98,7 +99,7 @@ pub enum PutError {
 /// 1. **One at a time.** Of two changes that expect the same version at most one succeeds; the other gets
 ///    [`PutError::Conflict`] and changes nothing.
 /// 2. **Durability.** What was answered is on disk (or on a quorum).
-/// 3. **Read what is acknowledged.** After a change was answered, `get` and `list` of any process see it.
+/// 3. **Read what is acknowledged.** After a change was answered, `get`, `list` and `count` of any process see it.
 /// 4. **Versions** of a key only grow, also over a deletion and a restart.
 /// 5. **Tenants.** A key of another tenant finds nothing.
 /// 6. **Watching.** `changes(space)` moves after any change of a record in the space, by whichever process. Values may be
@@ -125,8 +126,31 @@ pub trait Records: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Record>, LogError>;
 
+    /// How many records a tenant has in a space whose name begins with `prefix`.
+    async fn count(&self, space: Space, tenant: &Tenant, prefix: &str) -> Result<u64, LogError>;
+
     /// Moves with every change in the space. What the value says has no meaning.
     async fn changes(&self, space: Space) -> Result<watch::Receiver<u64>, LogError>;
+}
+
+/// Where a listing begins: behind `after`, and at the first name that can begin with `prefix`.
+pub(crate) fn first_of(
+    space: Space,
+    tenant: Option<&Tenant>,
+    prefix: &str,
+    after: Option<&RecordKey>,
+) -> Bound<RecordKey> {
+    let prefix = if tenant.is_some() { prefix } else { "" };
+    let first = RecordKey::new(space, tenant.cloned().unwrap_or_else(|| Tenant::from("")), prefix);
+    match after {
+        Some(after) if *after >= first => Bound::Excluded(after.clone()),
+        _ => Bound::Included(first),
+    }
+}
+
+/// Whether a listing may go on to `key`. Names with a prefix stand together, but only within a tenant.
+pub(crate) fn is_within(key: &RecordKey, space: Space, tenant: Option<&Tenant>, prefix: &str) -> bool {
+    key.space == space && tenant.is_none_or(|tenant| key.tenant == *tenant && key.name.starts_with(prefix))
 }
 
 /// Bytes of a record's value.

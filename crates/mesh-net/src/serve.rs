@@ -216,6 +216,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn both_versions_are_served_in_cleartext_on_one_port() {
+        let listener = bind("127.0.0.1:0".parse().unwrap(), "test").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        let limits = Limits { connections: 2, header_timeout: Duration::from_secs(5), gauge: None };
+        let router = Router::new().route("/", get(|| async { "here" }));
+        let server = tokio::spawn(serve(listener, router, limits, shutdown.clone(), Duration::ZERO));
+        for (client, version) in [
+            (reqwest::Client::builder().http1_only(), reqwest::Version::HTTP_11),
+            (reqwest::Client::builder().http2_prior_knowledge(), reqwest::Version::HTTP_2),
+        ] {
+            let answer = client.no_proxy().build().unwrap().get(&url).send().await.unwrap();
+            assert_eq!((answer.version(), answer.text().await.unwrap().as_str()), (version, "here"));
+        }
+        shutdown.cancel();
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn shutdown_lets_an_open_request_finish_and_cuts_what_outlives_the_grace_period() {
         let listener = bind("127.0.0.1:0".parse().unwrap(), "test").await.unwrap();
         let address = listener.local_addr().unwrap();

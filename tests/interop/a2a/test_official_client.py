@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from a2a.client import A2ACardResolver, Client
+from a2a.client import A2ACardResolver, Client, ClientCallContext
 from a2a.helpers import get_message_text
 from a2a.types import (
     CancelTaskRequest,
+    GetExtendedAgentCardRequest,
     GetTaskRequest,
     ListTasksRequest,
     Role,
@@ -25,12 +26,13 @@ from a2a.utils.errors import (
     TaskNotCancelableError,
     TaskNotFoundError,
     UnsupportedOperationError,
+    VersionNotSupportedError,
 )
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh import Mesh
-from official import ENDED, chunk, parts, request, said, send, state, stream
+from official import ENDED, chunk, connect, parts, request, said, send, state, stream
 from wire import Rpc
 
 
@@ -245,6 +247,43 @@ async def test_a_subscriber_gets_a_snapshot_and_everything_after_it(client: Clie
     assert state(rest[-1]) == TaskState.TASK_STATE_COMPLETED
 
 
+async def test_who_leaves_in_mid_stream_and_comes_back_has_missed_nothing(
+    client: Client, tmp_path: Path
+) -> None:
+    file = tmp_path / "go"
+    events = client.send_message(request(f"chunks 3 && wait-file {file} && chunks 3"))
+    task = (await anext(events)).task
+    async for event in events:
+        if chunk(event) == "waiting; ":
+            break
+    await events.aclose()
+    again = client.subscribe(SubscribeToTaskRequest(id=task.id))
+    snapshot = parts((await anext(again)).task)
+    assert [text.split(" of ")[0] for text in snapshot] == ["chunk 1", "chunk 2", "chunk 3", "waiting; "]
+    file.touch()
+    rest = [event async for event in again]
+    texts = [text for event in rest if (text := chunk(event))]
+    assert [text.split(" of ")[0] for text in texts] == ["chunk 1", "chunk 2", "chunk 3"]
+    assert state(rest[-1]) == TaskState.TASK_STATE_COMPLETED
+    assert parts(await client.get_task(GetTaskRequest(id=task.id))) == snapshot + texts
+
+
+async def test_a_task_that_asks_can_be_subscribed_to_and_is_followed_through_the_answer(
+    client: Client, blocking_client: Client
+) -> None:
+    asked = await send(blocking_client, "ask who are you? && chunks 2")
+    tap = client.subscribe(SubscribeToTaskRequest(id=asked.id))
+    assert (await anext(tap)).task.status.state == TaskState.TASK_STATE_INPUT_REQUIRED
+    await send(blocking_client, "Ada", task_id=asked.id)
+    rest = [event async for event in tap]
+    assert [text.split(" of ")[0] for event in rest if (text := chunk(event))] == [
+        "Ada",
+        "chunk 1",
+        "chunk 2",
+    ]
+    assert state(rest[-1]) == TaskState.TASK_STATE_COMPLETED
+
+
 async def test_subscribing_to_an_ended_task_is_unsupported(client: Client, blocking_client: Client) -> None:
     task = await send(blocking_client, "bench")
     with pytest.raises(UnsupportedOperationError):
@@ -374,3 +413,25 @@ async def test_a_message_keeps_its_parts_and_metadata(client: Client) -> None:
     events = [event async for event in client.send_message(wanted)]
     kept = MessageToDict((await client.get_task(GetTaskRequest(id=events[0].task.id))).history[0])
     assert {name: kept.get(name) for name in expected} == expected
+
+
+async def test_a_version_that_is_not_spoken_is_refused(
+    client: Client, blocking_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Over gRPC the client says its own version besides, and first.
+    monkeypatch.setattr("a2a.client.transports.grpc.PROTOCOL_VERSION_CURRENT", "99.0")
+    later = ClientCallContext(service_parameters={"A2A-Version": "99.0"})
+    with pytest.raises(VersionNotSupportedError):
+        await blocking_client.get_task(GetTaskRequest(id="x"), context=later)
+    with pytest.raises(VersionNotSupportedError):
+        await anext(client.subscribe(SubscribeToTaskRequest(id="x"), context=later))
+
+
+async def test_there_is_no_extended_card(mesh: Mesh, rpc: Rpc, binding: str) -> None:
+    card = await A2ACardResolver(rpc.http, mesh.agents["scripted"]).get_agent_card()
+    assert not card.capabilities.extended_agent_card
+    # The client asks only where the card says that there is one.
+    card.capabilities.extended_agent_card = True
+    async with connect(card, binding) as client:
+        with pytest.raises(UnsupportedOperationError):
+            await client.get_extended_agent_card(GetExtendedAgentCardRequest())

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
 import pytest
 from a2a.client import A2ACardResolver, Client, ClientConfig, create_client
-from a2a.types import CancelTaskRequest, GetTaskRequest, SubscribeToTaskRequest, TaskState
-from a2a.utils.errors import TaskNotCancelableError, TaskNotFoundError
+from a2a.types import (
+    CancelTaskRequest,
+    DeleteTaskPushNotificationConfigRequest,
+    GetTaskPushNotificationConfigRequest,
+    GetTaskRequest,
+    ListTaskPushNotificationConfigsRequest,
+    SubscribeToTaskRequest,
+    TaskPushNotificationConfig,
+    TaskState,
+)
+from a2a.utils.errors import (
+    InvalidParamsError,
+    TaskNotCancelableError,
+    TaskNotFoundError,
+    UnsupportedOperationError,
+)
 
-from mesh import Mesh
+from mesh import Mesh, scripted_agent
 from official import chunk, parts, request, said, send, state, stream
 from wire import PATIENCE
+
+
+@pytest.fixture(scope="module")
+def mesh(start_shared_mesh: Callable[..., Mesh]) -> Mesh:
+    """A mesh that notifies this machine."""
+    return start_shared_mesh({"push": {"allow": ["127.0.0.0/8"]}, "agents": {"scripted": scripted_agent()}})
 
 
 async def _old(mesh: Mesh, *, streaming: bool) -> AsyncIterator[Client]:
@@ -76,6 +96,71 @@ async def test_a_running_task_can_be_tapped_and_canceled_once(client: Client, tm
         await client.cancel_task(CancelTaskRequest(id=task.id))
 
 
+async def test_who_leaves_in_mid_stream_and_comes_back_has_missed_nothing(
+    client: Client, tmp_path: Path
+) -> None:
+    file = tmp_path / "go"
+    events = client.send_message(request(f"chunks 3 && wait-file {file} && chunks 3"))
+    task = (await anext(events)).task
+    async for event in events:
+        if chunk(event) == "waiting; ":
+            break
+    await events.aclose()
+    again = client.subscribe(SubscribeToTaskRequest(id=task.id))
+    snapshot = parts((await anext(again)).task)
+    file.touch()
+    texts = [text async for event in again if (text := chunk(event))]
+    assert [text.split(" of ")[0] for text in texts] == ["chunk 1", "chunk 2", "chunk 3"]
+    assert parts(await client.get_task(GetTaskRequest(id=task.id))) == snapshot + texts
+
+
+async def test_the_stream_of_a_message_ends_where_the_task_asks(client: Client) -> None:
+    asked = await stream(client, "ask Who? && chunks 2")
+    assert state(asked[-1]) == TaskState.TASK_STATE_INPUT_REQUIRED
+    answered = await stream(client, "Ada", task_id=asked[0].task.id)
+    assert state(answered[-1]) == TaskState.TASK_STATE_COMPLETED
+    assert [text.split(" of ")[0] for event in answered if (text := chunk(event))] == [
+        "Ada",
+        "chunk 1",
+        "chunk 2",
+    ]
+
+
+async def test_a_push_configuration_is_created_read_listed_and_deleted(blocking_client: Client) -> None:
+    task = await send(blocking_client, "ask Who?")
+    config = TaskPushNotificationConfig(task_id=task.id, id="hook", url="http://127.0.0.1:1/hook", token="t")
+    assert await blocking_client.create_task_push_notification_config(config) == config
+    named = GetTaskPushNotificationConfigRequest(task_id=task.id, id="hook")
+    assert await blocking_client.get_task_push_notification_config(named) == config
+    every = ListTaskPushNotificationConfigsRequest(task_id=task.id)
+    assert list((await blocking_client.list_task_push_notification_configs(every)).configs) == [config]
+    gone = DeleteTaskPushNotificationConfigRequest(task_id=task.id, id="hook")
+    await blocking_client.delete_task_push_notification_config(gone)
+    with pytest.raises(TaskNotFoundError):
+        await blocking_client.get_task_push_notification_config(named)
+
+
 async def test_an_unknown_task_is_not_found(client: Client) -> None:
     with pytest.raises(TaskNotFoundError):
         await client.get_task(GetTaskRequest(id="nobody"))
+    with pytest.raises(TaskNotFoundError):
+        await anext(client.subscribe(SubscribeToTaskRequest(id="nobody")))
+    with pytest.raises(TaskNotFoundError):
+        await stream(client, "bench", task_id="nobody")
+
+
+async def test_an_ended_task_takes_nothing_more(client: Client, blocking_client: Client) -> None:
+    task = await send(blocking_client, "bench")
+    with pytest.raises(TaskNotCancelableError):
+        await blocking_client.cancel_task(CancelTaskRequest(id=task.id))
+    with pytest.raises(UnsupportedOperationError):
+        await send(blocking_client, "more", task_id=task.id)
+    with pytest.raises(UnsupportedOperationError):
+        await anext(client.subscribe(SubscribeToTaskRequest(id=task.id)))
+
+
+async def test_a_message_without_parts_is_refused(blocking_client: Client) -> None:
+    empty = request("bench")
+    del empty.message.parts[:]
+    with pytest.raises(InvalidParamsError):
+        [event async for event in blocking_client.send_message(empty)]

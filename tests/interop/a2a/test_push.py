@@ -23,10 +23,10 @@ from a2a.types import (
     ListTaskPushNotificationConfigsRequest,
     TaskPushNotificationConfig,
 )
-from a2a.utils.errors import InvalidParamsError, TaskNotFoundError
+from a2a.utils.errors import InvalidParamsError, PushNotificationNotSupportedError, TaskNotFoundError
 
 from mesh import Mesh, binary, scripted_agent
-from official import request, send
+from official import connect, request, send
 from wire import Rpc, numbers, user_message
 
 KEY = "a key that only the two of them know"
@@ -95,6 +95,13 @@ def receiver() -> Iterator[Receiver]:
     receiver.server.shutdown()
 
 
+@pytest.fixture
+def another_receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.server.shutdown()
+
+
 CONFIG = {
     "push": {"allow": ["127.0.0.0/8"], "signing_key": "${PUSH_KEY}"},
     "agents": {"scripted": scripted_agent(tasks={"concurrency": 64})},
@@ -150,6 +157,59 @@ async def test_a_configuration_is_created_read_listed_and_deleted(
         await blocking_client.get_task_push_notification_config(named)
 
 
+async def test_each_of_several_addresses_gets_every_event(
+    blocking_client: Client, receiver: Receiver, another_receiver: Receiver
+) -> None:
+    task = await send(blocking_client, "ask Who? && chunks 3")
+    for name, of in (("one", receiver), ("two", another_receiver)):
+        config = TaskPushNotificationConfig(task_id=task.id, id=name, url=of.url)
+        await blocking_client.create_task_push_notification_config(config)
+    await send(blocking_client, "Ada", task_id=task.id)
+    told = []
+    for of in (receiver, another_receiver):
+        await asyncio.to_thread(of.wait_for_end, task.id)
+        told.append({number: event for _, number, event in of.got})
+    assert told[0] == told[1]
+    assert all(len(event) == 1 for event in told[0].values())
+    assert {kind for event in told[0].values() for kind in event} == {"statusUpdate", "artifactUpdate"}
+
+
+async def test_secrets_of_a_configuration_are_in_no_log(
+    blocking_client: Client, receiver: Receiver, mesh: Mesh
+) -> None:
+    wanted = request("echo done")
+    secret = TaskPushNotificationConfig(
+        id="hook",
+        url=receiver.url,
+        token="the-token-of-one",
+        authentication=AuthenticationInfo(scheme="Bearer", credentials="the-key-of-one"),
+    )
+    wanted.configuration.task_push_notification_config.CopyFrom(secret)
+    (response,) = [event async for event in blocking_client.send_message(wanted)]
+    await asyncio.to_thread(receiver.wait_for_end, response.task.id)
+    secret.url = "http://127.0.0.1:1/nobody"
+    secret.task_id = (await send(blocking_client, "ask Who?")).id
+    await blocking_client.create_task_push_notification_config(secret)
+    await send(blocking_client, "Ada", task_id=secret.task_id)
+    for text in (mesh.log(), json.dumps(mesh.audit())):
+        assert not any(hidden in text for hidden in ("the-token-of-one", "the-key-of-one", KEY))
+
+
+async def test_deleting_a_configuration_again_changes_nothing(
+    blocking_client: Client, receiver: Receiver
+) -> None:
+    task = await send(blocking_client, "ask Who?")
+    for name in ("one", "two"):
+        config = TaskPushNotificationConfig(task_id=task.id, id=name, url=receiver.url)
+        await blocking_client.create_task_push_notification_config(config)
+    gone = DeleteTaskPushNotificationConfigRequest(task_id=task.id, id="one")
+    for _ in range(3):
+        await blocking_client.delete_task_push_notification_config(gone)
+        every = ListTaskPushNotificationConfigsRequest(task_id=task.id)
+        left = (await blocking_client.list_task_push_notification_configs(every)).configs
+        assert [config.id for config in left] == ["two"]
+
+
 async def test_a_private_address_is_refused(blocking_client: Client) -> None:
     task = await send(blocking_client, "ask Who?")
     for url in ("https://10.0.0.1/", "http://169.254.169.254/latest", "http://example.org/hook"):
@@ -180,14 +240,42 @@ async def test_kill_9_loses_no_notification(
         assert receiver.numbers(task) == numbers(await rpc.events(task))
 
 
-async def test_an_agent_without_push_notifications_says_so(start_mesh: Callable[..., Mesh]) -> None:
-    mesh = start_mesh(CONFIG | {"push": {"per_task": 0}})
-    async with Rpc(mesh.agents["scripted"]) as rpc:
-        card = (await rpc.http.get(f"{mesh.agents['scripted']}/.well-known/agent-card.json")).json()
+@pytest.fixture(scope="module")
+def silent(start_shared_mesh: Callable[..., Mesh], key: None) -> Mesh:
+    """A mesh without push notifications."""
+    return start_shared_mesh(CONFIG | {"push": {"per_task": 0}})
+
+
+async def test_an_agent_without_push_notifications_says_so(silent: Mesh) -> None:
+    async with Rpc(silent.agents["scripted"]) as rpc:
+        card = (await rpc.http.get("/.well-known/agent-card.json")).json()
         assert not card["capabilities"]["pushNotifications"]
         for operation in ("CreateTask{}", "GetTask{}", "ListTask{}s", "DeleteTask{}"):
             method = operation.format("PushNotificationConfig")
             assert (await rpc.error(method, {}))["code"] == -32003
+
+
+async def test_the_official_client_is_refused_push_notifications_where_there_are_none(
+    silent: Mesh, binding: str, receiver: Receiver
+) -> None:
+    async with connect(silent.agents["scripted"], binding, streaming=False) as client:
+        task = await send(client, "ask Who?")
+        for refused in (
+            client.create_task_push_notification_config(
+                TaskPushNotificationConfig(task_id=task.id, id="hook", url=receiver.url)
+            ),
+            client.get_task_push_notification_config(
+                GetTaskPushNotificationConfigRequest(task_id=task.id, id="hook")
+            ),
+            client.list_task_push_notification_configs(
+                ListTaskPushNotificationConfigsRequest(task_id=task.id)
+            ),
+            client.delete_task_push_notification_config(
+                DeleteTaskPushNotificationConfigRequest(task_id=task.id, id="hook")
+            ),
+        ):
+            with pytest.raises(PushNotificationNotSupportedError):
+                await refused
 
 
 EXTENSION = "urn:agentmesh:a2a-extension:push-state:v1"
@@ -209,7 +297,7 @@ async def test_what_was_given_up_is_shown_and_tried_again_from_the_command_line(
         task = (await rpc.result("SendMessage", params))["task"]["id"]
 
         async def given_up() -> bool:
-            asked = {"A2A-Extensions": f"urn:other,{EXTENSION}"}
+            asked = {"A2A-Version": "1.0", "A2A-Extensions": f"urn:other,{EXTENSION}"}
             body = {"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {"id": task}}
             answer = (await rpc.http.post("/", json=body, headers=asked)).json()["result"]
             return EXTENSION in answer.get("metadata", {})

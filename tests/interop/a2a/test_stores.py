@@ -17,7 +17,9 @@ AGENTS = {"agents": {"scripted": scripted_agent(tasks={"concurrency": 64})}}
 def agentmesh(mesh: Mesh, *arguments: str) -> tuple[int, dict[str, Any], str]:
     """A command about the mesh's store: its exit status, its result, and what it says."""
     command = [binary("agentmesh"), "-o", "json", *arguments, "-f", str(mesh.file)]
-    done = subprocess.run(command, cwd=mesh.directory, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=mesh.directory, capture_output=True, text=True, timeout=60, check=False
+    )
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
 
 

@@ -38,9 +38,14 @@ async def test_a_refused_version_changes_nothing(bare: Rpc, rpc: Rpc) -> None:
     assert (await rpc.result("ListTasks", {"contextId": "refused"}))["totalSize"] == 0
 
 
-async def test_without_a_version_a_method_of_one_point_zero_means_one_point_zero(bare: Rpc) -> None:
-    answer = await bare.answer("SendMessage", user_message("bench"))
-    assert answer["result"]["task"]["status"]["state"] == "TASK_STATE_COMPLETED"
+@pytest.mark.parametrize("headers", [{}, {"A2A-Version": ""}], ids=["absent", "empty"])
+async def test_without_a_version_a_request_means_zero_point_three(bare: Rpc, headers: dict) -> None:
+    error = await bare.error("SendMessage", user_message("bench"), headers=headers)
+    assert error["code"] == VERSION_NOT_SUPPORTED
+    assert "`A2A-Version: 1.0`" in error["message"]
+    refused = await bare.http.get("/tasks", headers=headers)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["details"][0]["reason"] == "VERSION_NOT_SUPPORTED"
 
 
 async def test_without_a_version_a_method_of_zero_point_three_means_that(bare: Rpc) -> None:

@@ -113,7 +113,9 @@ class Mesh:
         self.resumed = 0
         listeners = {"gateway": {"listen": ANY_PORT}, "admin": {"listen": ANY_PORT}}
         # JSON is YAML.
-        self.file.write_text(json.dumps({"mesh": "interop"} | listeners | config, indent=1))
+        self.file.write_text(
+            json.dumps({"mesh": "interop"} | listeners | config, indent=1, ensure_ascii=False)
+        )
         Mesh.all.append(self)
 
     @property

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from a2a.client import Client
+import grpc
+import httpx
+from a2a.client import Client, ClientConfig, create_client
 from a2a.helpers import get_artifact_text, get_message_text
-from a2a.types import Message, Part, Role, SendMessageRequest, StreamResponse, Task, TaskState
+from a2a.types import AgentCard, Message, Part, Role, SendMessageRequest, StreamResponse, Task, TaskState
+
+from wire import PATIENCE
 
 ENDED = {
     TaskState.TASK_STATE_COMPLETED,
@@ -15,6 +21,20 @@ ENDED = {
     TaskState.TASK_STATE_CANCELED,
     TaskState.TASK_STATE_REJECTED,
 }
+
+
+@asynccontextmanager
+async def connect(agent: str | AgentCard, binding: str, **config: Any) -> AsyncIterator[Client]:
+    """The official client of an agent, known by its URL or its card, by one of the bindings."""
+    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+        config = ClientConfig(
+            httpx_client=http,
+            grpc_channel_factory=grpc.aio.insecure_channel,
+            supported_protocol_bindings=[binding],
+            **config,
+        )
+        async with await create_client(agent, config) as client:
+            yield client
 
 
 def request(text: str, *, tenant: str = "", **fields: Any) -> SendMessageRequest:

@@ -21,6 +21,12 @@ pub(crate) struct Card {
 impl Card {
     /// Reads the card of the agent at `address`: its base URL, or the URL of the card.
     pub(crate) async fn resolve(http: &http::Client, address: &str) -> Result<Self, Failure> {
+        let (url, value) = Self::fetch(http, address).await?;
+        Self::read(value, &url)
+    }
+
+    /// The card as it came, and its URL.
+    pub(crate) async fn fetch(http: &http::Client, address: &str) -> Result<(String, Value), Failure> {
         let url = card_url(address);
         let value = http.get_json(&url).await.map_err(|error| match error {
             http::Error::Status { status, .. } if status.as_u16() == 404 => {
@@ -29,7 +35,7 @@ impl Card {
             }
             error => error.into(),
         })?;
-        Self::read(value, &url)
+        Ok((url, value))
     }
 
     /// Finds the interface that we speak: JSON-RPC in version 1.x, the first that the agent prefers.
@@ -57,6 +63,12 @@ impl Card {
     /// The agent's name.
     pub(crate) fn name(&self) -> &str {
         self.value["name"].as_str().unwrap_or("agent")
+    }
+
+    /// Whether the agent has this extension.
+    pub(crate) fn extends(&self, uri: &str) -> bool {
+        let extensions = self.value["capabilities"]["extensions"].as_array();
+        extensions.into_iter().flatten().any(|extension| extension["uri"] == uri)
     }
 
     /// Whether the agent streams. One that does not say is asked to.

@@ -113,14 +113,24 @@ impl Client {
         self.call_with("ListTasks", params, asking_for_push_state(), http::QUICK).await
     }
 
-    /// `RetryTaskPushNotificationConfig` of our extension: the ids of what is tried again.
+    /// `agentmesh.RetryTaskPushNotificationConfig` of our extension: the ids of what is tried again.
     pub(crate) async fn retry_push(&self, task: &str, config: Option<&str>) -> Result<Vec<String>, Error> {
         let params = json!({ "taskId": task, "id": config.unwrap_or_default() });
         let answer = self
-            .call_with("RetryTaskPushNotificationConfig", params, asking_for_push_state(), http::QUICK)
+            .call_with(
+                "agentmesh.RetryTaskPushNotificationConfig",
+                params,
+                asking_for_push_state(),
+                http::QUICK,
+            )
             .await?;
         let ids = answer["retried"].as_array().into_iter().flatten();
         Ok(ids.filter_map(|id| id.as_str().map(str::to_owned)).collect())
+    }
+
+    /// The memory of a context, from an agent that [shows it](Card::extends).
+    pub(crate) async fn context(&self, params: Value) -> Result<Value, Error> {
+        self.call("agentmesh.GetContext", params, http::QUICK).await
     }
 
     /// `CancelTask`.

@@ -1,5 +1,6 @@
 //! `agentmesh worker check`: does a worker keep to docs/worker-protocol.md?
 
+mod memory;
 mod steps;
 mod worker;
 

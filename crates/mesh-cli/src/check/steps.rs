@@ -1,5 +1,6 @@
 //! The checks, in the order in which they are made.
 
+use super::memory::LIMITS;
 use super::worker::{LINE_BYTES, Missing, Seen, Worker, user_message};
 use super::{Check, PROTOCOL, Verdict};
 use crate::cli::WorkerCheckArgs;
@@ -100,6 +101,7 @@ impl Host<'_> {
             "tools": [],
             "agents": [],
             "limits": { "line_bytes": LINE_BYTES },
+            "memory": { "entry_bytes": LIMITS.0, "entries": LIMITS.1, "key_bytes": LIMITS.2 },
             "cancel_grace_ms": millis(self.args.cancel_grace),
         });
         if let (Some(config), Value::Object(extra)) = (config.as_object_mut(), extra) {

@@ -1,5 +1,6 @@
 //! A worker under test, and the host's side of the conversation.
 
+use super::memory::Memory;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -65,6 +66,7 @@ pub(crate) struct Worker {
     stdin: Option<ChildStdin>,
     stdout: FramedRead<ChildStdout, LinesCodec>,
     stderr: Stderr,
+    memory: Memory,
     /// Everything it said that is a message.
     pub(crate) seen: Vec<Seen>,
     /// Lines on its standard output that are none.
@@ -92,6 +94,7 @@ impl Worker {
             ),
             child,
             stderr,
+            memory: Memory::default(),
             seen: Vec::new(),
             stray: Vec::new(),
         })
@@ -150,11 +153,16 @@ impl Worker {
         Ok(())
     }
 
-    /// There are no tools, no other agents, and nobody who knows more than the task says.
+    /// There are no tools, no other agents, and nobody who knows more than the task says; but a context has a memory.
     async fn answer(&mut self, message: &Value) {
         if message["type"] == "call" {
-            let error = json!({ "code": "unavailable", "message": "this is only a check" });
-            self.send(&json!({ "type": "reply", "id": message["id"], "error": error })).await;
+            let mut reply = match self.memory.answer(message) {
+                Some(reply) => reply,
+                None => json!({ "error": { "code": "unavailable", "message": "this is only a check" } }),
+            };
+            reply["type"] = json!("reply");
+            reply["id"] = message["id"].clone();
+            self.send(&reply).await;
         }
         if matches!(message["state"].as_str(), Some("input-required" | "auth-required")) {
             self.send(&json!({

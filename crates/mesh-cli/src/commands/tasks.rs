@@ -3,17 +3,14 @@
 use crate::a2a::view;
 use crate::cli::TasksArgs;
 use crate::directory::{self, Agent, Directory};
-use crate::exit::{ExitStatus, Failure, Outcome};
+use crate::exit::{ExitStatus, Outcome};
 use crate::http;
 use crate::output::{Printer, shorten};
-use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 
 /// How much of a status text a line shows.
 const STATUS_TEXT: usize = 50;
-/// How many agents are asked at a time.
-const AT_ONCE: usize = 8;
 
 /// Runs the command.
 pub(crate) async fn run(args: TasksArgs, printer: &Printer) -> Outcome {
@@ -68,43 +65,19 @@ async fn of_one(agent: &Agent, params: &Value) -> Outcome<Value> {
     Ok(list)
 }
 
-/// The lists of all agents as one. An agent that does not answer is named, and the others are still shown.
+/// The lists of all agents as one.
 async fn of_all(
     directory: &Directory,
     params: &Value,
     args: &TasksArgs,
     printer: &Printer,
 ) -> Outcome<Value> {
-    let agents = directory.all().await;
-    let asked = agents.len();
-    let lists: Vec<(String, Outcome<Value>)> = futures_util::stream::iter(agents)
-        .map(|(name, agent)| async move {
-            match agent {
-                Ok(agent) => (name, of_one(&agent, params).await),
-                Err(failure) => (name, Err(failure)),
-            }
-        })
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
-    let mut tasks = Vec::new();
-    let mut failures: Vec<Failure> = Vec::new();
-    for (name, list) in lists {
-        match list {
-            Ok(mut list) => {
-                tasks.extend(list["tasks"].as_array_mut().map(std::mem::take).unwrap_or_default())
-            }
-            Err(failure) => {
-                printer.warn(&format!("{name}: {failure}"));
-                failures.push(failure);
-            }
-        }
-    }
-    if failures.len() == asked
-        && let Some(first) = failures.into_iter().next()
-    {
-        return Err(Failure::new(first.status, "no agent could be asked"));
-    }
+    let lists =
+        directory::ask_all(directory.all().await, printer, async |agent| of_one(agent, params).await).await?;
+    let mut tasks: Vec<Value> = lists
+        .into_iter()
+        .flat_map(|(_, mut list)| list["tasks"].as_array_mut().map(std::mem::take).unwrap_or_default())
+        .collect();
     tasks.sort_by_key(|entry| Reverse(view::status_time(&entry["task"])));
     tasks.truncate(usize::from(args.limit));
     Ok(json!({ "tasks": tasks }))

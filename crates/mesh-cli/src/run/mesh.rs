@@ -2,14 +2,14 @@
 
 use super::listen::Ports;
 use super::store::{Store, chain};
-use crate::exit::Failure;
+use crate::exit::{ExitStatus, Failure};
 use axum::Router;
 use mesh_admin::{AdminState, Build, ComponentHandle, Readiness};
 use mesh_config::Mesh;
 use mesh_core::trace::Tracer;
 use mesh_core::{AgentName, Clock, Principal, SystemClock};
 use mesh_gateway::{Gateway, Wiring};
-use mesh_host::{Host, HostMetrics, HostParts, HostSettings};
+use mesh_host::{Host, HostError, HostMetrics, HostParts, HostSettings};
 use mesh_net::{ConnectionGauge, Limits};
 use mesh_policy::LocalOnly;
 use prometheus_client::registry::Registry;
@@ -164,7 +164,10 @@ fn build_hosts(
             tracer: tracer.clone(),
             metrics: metrics.clone(),
         };
-        Host::new(parts).map_err(|error| Failure::failed(chain(&error)))
+        Host::new(parts).map_err(|error| match error {
+            HostError::CardKey(error) => Failure::new(ExitStatus::InvalidConfig, error.to_string()),
+            error => Failure::failed(chain(&error)),
+        })
     };
     mesh.agents.iter().map(build).collect()
 }

@@ -106,6 +106,72 @@ async fn canceling() {
     assert_eq!(run.to_string(), "exit: 1\n--- stdout\n--- stderr\nerror: the task has ended\n");
 }
 
+fn server_of_a_context(call: &crate::support::Call) -> crate::support::Reply {
+    let page = call.params["pageToken"].as_str();
+    match call.method.as_str() {
+        "ListTasks" => {
+            assert_eq!(call.params["contextId"], "c-1");
+            let mut one = task("COMPLETED");
+            one["history"] = json!([{"role": "ROLE_USER", "parts": [{"text": "campaign\nfigures"}]}]);
+            one["artifacts"] = json!([{"artifactId": "response", "parts": [{"text": "41"}]}]);
+            result(json!({"tasks": [one], "nextPageToken": ""}))
+        }
+        "agentmesh.GetContext" => {
+            assert_eq!((&call.params["contextId"], &call.params["tenant"]), (&json!("c-1"), &json!("blue")));
+            let entry = |key: &str, version: u64| {
+                json!({"key": key, "value": {"n": version}, "version": version, "agent": "sales",
+                    "task": "t-1", "updated": "2026-11-22T14:02:11.120Z"})
+            };
+            match page {
+                None => {
+                    result(json!({"contextId": "c-1", "entries": [entry("a", 7)], "nextPageToken": "p2"}))
+                }
+                Some(_) => {
+                    result(json!({"contextId": "c-1", "entries": [entry("b", 9)], "nextPageToken": ""}))
+                }
+            }
+        }
+        other => error(-32601, other),
+    }
+}
+
+fn card_with_context(server: &Server) -> serde_json::Value {
+    let interface = json!({
+        "url": format!("{}/a2a", server.url()), "protocolBinding": "JSONRPC", "protocolVersion": "1.0", "tenant": "blue",
+    });
+    let extensions = json!([{"uri": "urn:agentmesh:a2a-extension:context:v1"}]);
+    json!({"name": "Sales", "supportedInterfaces": [interface], "capabilities": {"extensions": extensions}})
+}
+
+#[tokio::test]
+async fn a_context_is_shown_with_its_tasks_what_was_said_and_its_memory() {
+    let server = Server::start(server_of_a_context).await;
+    server.set_card(card_with_context(&server));
+    let run = agentmesh(&["context", "c-1", "--gateway", server.url()]).run().await;
+    insta::assert_snapshot!("context", run);
+    let document = agentmesh(&["context", "c-1", "-o", "json", "--agent", server.url()]).run().await.json();
+    assert_eq!(document["tasks"][0]["task"]["id"], "t-1");
+    assert_eq!(document["memory"].as_array().unwrap().len(), 2);
+    assert_eq!(document["memory"][1]["value"], json!({"n": 9}));
+}
+
+#[tokio::test]
+async fn a_context_that_nobody_knows_is_exit_status_4() {
+    let server = Server::start(|call| match call.method.as_str() {
+        "ListTasks" => result(json!({"tasks": [], "nextPageToken": ""})),
+        other => error(-32601, other),
+    })
+    .await;
+    let run = agentmesh(&["context", "c-9", "--gateway", server.url()]).run().await;
+    assert_eq!(
+        run.to_string(),
+        "exit: 4\n--- stdout\n--- stderr\nerror: nothing is known of a context `c-9`\n\
+         hint: `agentmesh tasks` shows the contexts of tasks; an agent outside the directory is named with --agent URL\n"
+    );
+    // An agent without the extension is not asked for what it does not have.
+    assert_eq!(server.methods(), ["ListTasks"]);
+}
+
 /// A task whose push notifications were given up, as a host tells of it.
 fn given_up() -> serde_json::Value {
     let mut task = task("COMPLETED");
@@ -136,11 +202,13 @@ async fn push_notifications_that_were_given_up_are_shown() {
 async fn trying_push_notifications_again() {
     let server = Server::start(|call| match call.method.as_str() {
         "GetTask" => result(task("COMPLETED")),
-        "RetryTaskPushNotificationConfig" if call.params["id"] == "" => {
+        "agentmesh.RetryTaskPushNotificationConfig" if call.params["id"] == "" => {
             result(json!({ "retried": ["hook", "b"] }))
         }
-        "RetryTaskPushNotificationConfig" if call.params["id"] == "hook" => result(json!({ "retried": [] })),
-        "RetryTaskPushNotificationConfig" => error(-32001, "task `t-1` not found"),
+        "agentmesh.RetryTaskPushNotificationConfig" if call.params["id"] == "hook" => {
+            result(json!({ "retried": [] }))
+        }
+        "agentmesh.RetryTaskPushNotificationConfig" => error(-32001, "task `t-1` not found"),
         _ => error(-32601, "no"),
     })
     .await;

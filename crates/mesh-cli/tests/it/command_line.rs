@@ -2,15 +2,20 @@
 
 use crate::support::agentmesh;
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["up"],
     &["send"],
     &["tap"],
     &["tasks"],
     &["task"],
+    &["context"],
     &["cancel"],
     &["agents"],
+    &["card"],
+    &["card", "show"],
+    &["card", "verify"],
+    &["card", "keygen"],
     &["tools"],
     &["call"],
     &["push"],

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod agents;
+mod card;
 mod command_line;
 mod config;
 mod send;

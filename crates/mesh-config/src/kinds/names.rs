@@ -91,6 +91,19 @@ impl NameRule for HeaderName {
     }
 }
 
+/// The URI of an extension: it stands in a header, with commas between several.
+pub(crate) enum ExtensionUri {}
+
+impl NameRule for ExtensionUri {
+    const WHAT: &'static str = "extension URI";
+    const RULE: &'static str = "printable ASCII without spaces and commas, like https://example.com/geo/v1";
+    const PATTERN: &'static str = r"^[!-+\--~]+$";
+
+    fn allows(name: &str) -> bool {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
+    }
+}
+
 /// A mapping from names that follow a rule to values of one kind.
 pub(crate) struct Named<R, K>(PhantomData<(R, K)>);
 

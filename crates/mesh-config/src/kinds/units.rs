@@ -85,10 +85,10 @@ impl Kind for Timeout {
     }
 }
 
-/// A number of bytes, at least `MIN`.
-pub(crate) enum Size<const MIN: u64> {}
+/// A number of bytes, at least `MIN` and at most `MAX`.
+pub(crate) enum Size<const MIN: u64, const MAX: u64 = LARGEST> {}
 
-impl<const MIN: u64> Kind for Size<MIN> {
+impl<const MIN: u64, const MAX: u64> Kind for Size<MIN, MAX> {
     type Value = u64;
 
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<u64> {
@@ -98,8 +98,8 @@ impl<const MIN: u64> Kind for Size<MIN> {
             cx.expected(node, WHAT);
             return None;
         };
-        if !(MIN..=LARGEST).contains(&bytes) {
-            let (least, most) = (render_size(MIN), render_size(LARGEST));
+        if !(MIN..=MAX).contains(&bytes) {
+            let (least, most) = (render_size(MIN), render_size(MAX));
             cx.error(
                 node.span,
                 format!("expected a size from {least} to {most}, found `{}`", render_size(bytes)),
@@ -117,7 +117,7 @@ impl<const MIN: u64> Kind for Size<MIN> {
         let _ = generator;
         or_reference(&json_schema!({
             "anyOf": [
-                { "type": "integer", "minimum": MIN, "maximum": LARGEST },
+                { "type": "integer", "minimum": MIN, "maximum": MAX },
                 { "type": "string", "pattern": r"^[0-9]+ ?(GiB|MiB|KiB|GB|MB|kB|B)$" },
             ]
         }))

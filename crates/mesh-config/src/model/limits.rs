@@ -22,10 +22,20 @@ section! {
         task_events: u64 as Count<u64, 10, 1_000_000_000> = "100000",
         /// How long a client may take to send the head of a request.
         header_timeout: Duration as Timeout = "10s",
+        /// How long an event stream may be silent before a comment shows that it is alive.
+        keep_alive: Duration as Timeout = "15s",
+        /// Smallest answer that is compressed, for clients that take it compressed.
+        compress_from: u64 as Size<0> = "8KiB",
         /// Subscribers of one task.
         streams_per_task: usize as Count<usize, 1, 1_000_000> = "10000",
         /// Largest result of a tool.
         tool_result: u64 as Size<1024> = "16MiB",
+        /// Largest value that is kept in a context's memory, as JSON.
+        context_entry: u64 as Size<1024, { 192 << 10 }> = "64KiB",
+        /// Entries in the memory of a context.
+        context_entries: usize as Count<usize, 1, 10_000> = "256",
+        /// Longest key of an entry, in bytes.
+        context_key: usize as Count<usize, 1, 256> = "128",
     }
 }
 

@@ -27,7 +27,7 @@ fn a_small_agent_gets_the_documented_defaults() {
     assert_eq!(agent.tasks.timeout, None);
     assert_eq!(agent.worker.start_timeout, Duration::from_secs(60));
     assert_eq!(agent.worker.cwd, Path::new("/demo"));
-    assert_eq!(agent.card.input_modes, ["text/plain"]);
+    assert_eq!((&agent.card.input_modes, &agent.card.version, &agent.card.signing), (&None, &None, &None));
 }
 
 #[test]
@@ -47,7 +47,16 @@ fn everything_can_be_said() {
     let sales = &mesh.agents["sales"];
     let Launch::Python { entry, venv } = &sales.worker.launch else { panic!() };
     assert_eq!((&**entry, venv.as_deref()), ("sales:crew", Some(Path::new("/demo/../../.envs/crewai"))));
-    assert_eq!(sales.card.version, "1.10");
+    assert_eq!(sales.card.version.as_deref(), Some("1.10"));
+    let extension = &sales.card.extensions[0];
+    assert_eq!((&*extension.uri, extension.required), ("https://example.com/geo/v1", true));
+    let params = serde_json::json!({ "unit": "km", "deep": [1, 2.5, true, "3", null] });
+    assert_eq!(extension.params.as_ref(), params.as_object());
+    let signing = sales.card.signing.as_ref().unwrap();
+    assert_eq!(
+        (signing.key.as_ref().unwrap().expose(), signing.kid.as_deref()),
+        ("Bearer hidden", Some("one"))
+    );
     assert_eq!(sales.tasks.concurrency, 8);
     assert!(sales.tools[0].matches("crm", "get_customer") && !sales.tools[0].matches("crm", "other"));
     assert!(sales.tools[1].matches("analytics", "anything") && !sales.tools[1].matches("crm", "anything"));
@@ -60,6 +69,7 @@ fn what_is_written_out_reads_back_the_same() {
     let text = FULL.replace(r#"headers: { Authorization: "${TOKEN}", x-team: sales }"#, "tags: [costs 3$]");
     let text = text
         .replace(r#", key: "${MODEL_KEY:-}""#, "")
+        .replace(r#"signing: { key: "${TOKEN}""#, "signing: { key_file: k.pem")
         .replace("env: { K: V }", "")
         .replace("env: { A: \"1\" }", "");
     let mesh = good(&text);

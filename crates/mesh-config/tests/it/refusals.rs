@@ -2,7 +2,7 @@
 
 use mesh_config::{LoadOptions, Severity, check};
 
-use crate::support::{bad, env};
+use crate::support::{bad, env, good};
 
 #[test]
 fn what_is_planned_is_refused_by_name() {
@@ -189,4 +189,38 @@ fn control_characters_of_the_file_do_not_reach_the_terminal() {
         "tools: { \"an\\e[31malytics\": { url: 'http://h/' } }\nagents: { a: { tools: [analytics/x] } }\n",
     );
     assert!(!report.contains('\u{1b}'), "{report:?}");
+}
+
+#[test]
+fn a_card_is_signed_with_one_key_that_is_given_by_reference() {
+    let agent = |signing: &str| {
+        format!(
+            "agents: {{ a: {{ listen: 127.0.0.1:8090, worker: {{ command: [x] }}, card: {{ signing: {signing} }} }} }}"
+        )
+    };
+    for (signing, said) in [
+        ("{ key: literal }", "`key` holds a secret"),
+        ("{ kid: a }", "agents.a.card.signing needs `key` or `key_file`"),
+        (r#"{ key: "${TOKEN}", key_file: k.pem }"#, "agents.a.card.signing has both `key` and `key_file`"),
+    ] {
+        let report = bad(&agent(signing));
+        assert!(report.contains(said), "{report}");
+        assert!(!report.contains("literal"), "{report}");
+    }
+    assert_eq!(good(&agent(r#"{ key: "${EMPTY}" }"#)).agents["a"].card.signing, None);
+}
+
+#[test]
+fn an_extension_needs_a_uri_and_parameters_that_have_names() {
+    let card = |extension: &str| {
+        format!(
+            "agents: {{ a: {{ listen: 127.0.0.1:8090, worker: {{ command: [x] }}, card: {{ extensions: [{extension}] }} }} }}"
+        )
+    };
+    assert!(bad(&card("{ required: true }")).contains("`uri` is missing"));
+    for uri in ["''", "'a,b'", "'a b'", "é"] {
+        assert!(bad(&card(&format!("{{ uri: {uri} }}"))).contains("cannot be used as a name"), "{uri}");
+    }
+    assert!(bad(&card("{ uri: u, required: maybe }")).contains("expected true or false"));
+    assert!(bad(&card("{ uri: u, params: [1] }")).contains("expected a mapping"));
 }

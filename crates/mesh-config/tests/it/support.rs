@@ -85,6 +85,11 @@ agents:
           output_modes: [application/json]
       input_modes: [text/plain]
       output_modes: [text/plain]
+      icon_url: https://example.com/icon.png
+      extensions:
+        - { uri: "https://example.com/geo/v1", required: true, description: places, params: { unit: km, deep: [1, 2.5, true, "3", null] } }
+      extended: { description: For partners, skills: [{ id: discount }] }
+      signing: { key: "${TOKEN}", kid: one, jku: "https://example.com/jwks.json" }
     tools: ["crm/get_customer", "analytics/*"]
     peers: [marketing]
     tasks: { concurrency: "${EIGHT}", queue: 1000, on_worker_loss: { retry: 3 }, cancel_grace: 1s, timeout: 1h }
@@ -102,7 +107,12 @@ limits:
   task_bytes: 64MiB
   task_events: 100000
   header_timeout: 10s
+  keep_alive: 15s
+  compress_from: 8KiB
   streams_per_task: 10000
   tool_result: 16MiB
+  context_entry: 64KiB
+  context_entries: 256
+  context_key: 128
 telemetry: { log: json, level: debug, otlp: "http://127.0.0.1:4318" }
 "#;

@@ -1,13 +1,15 @@
 //! Other agents: found in the gateway's directory, asked over A2A 1.0 (JSON-RPC).
 
 use super::gateway::{CallSpan, GatewayCalls, Reply};
+use super::withdraw::Given;
 use super::{CallError, CallErrorCode};
 use crate::card::EVENT_LOG_EXTENSION;
 use crate::worker::protocol::PeerEntry;
+use mesh_core::TraceContext;
 use mesh_core::model::{Message, Part, Role};
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// How long the directory and an agent's card may take.
@@ -40,7 +42,7 @@ struct Card {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Interface {
+pub(super) struct Interface {
     url: String,
     protocol_binding: String,
     #[serde(default)]
@@ -119,34 +121,46 @@ impl GatewayCalls {
         let mut message = Message::new(Role::User, parts);
         message.context_id = Some(call.scope.context.clone());
         message.reference_task_ids = vec![call.scope.task.clone()];
+        let mut given = Given::new(self, call.scope, name, &message);
         let mut pause = RESEND_AFTER;
         for resend in 0..RESENDS {
             let (error, safe) = match self.find_peer(name).await {
                 // Nothing was sent: a peer that is just being started again is looked up again.
                 Err(error) => (error, true),
-                Ok((interface, ours)) => match self.send_to_peer(call, &interface, &message).await {
-                    Ok(reply) => return reply.result(&format!("agent {name}")),
-                    // The message id makes it safe: our hosts take the same message once, and wait for its task again.
-                    Err(error) => (error, ours),
-                },
+                Ok((interface, ours)) => {
+                    given.sent();
+                    let params = json!({ "message": message });
+                    match self.post_to_peer(&call.context, name, &interface, "SendMessage", params).await {
+                        Ok(reply) => {
+                            given.answered();
+                            return reply.result(&format!("agent {name}"));
+                        }
+                        // The message id makes it safe: our hosts take the same message once, and wait for its task
+                        // again.
+                        Err(error) => (error, ours),
+                    }
+                }
             };
             if error.code != CallErrorCode::Unavailable || !safe {
+                given.answered();
                 return Err(error);
             }
             tracing::info!(agent = name, task = %call.scope.task, resend, "asking again: {error}");
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
+        given.answered();
         Err(CallError::new(CallErrorCode::Unavailable, format!("agent {name} cannot be reached")))
     }
 
-    async fn send_to_peer(
+    pub(super) async fn post_to_peer(
         &self,
-        call: &CallSpan<'_>,
+        trace: &TraceContext,
+        name: &str,
         interface: &Interface,
-        message: &Message,
+        method: &str,
+        mut params: Value,
     ) -> Result<Reply, CallError> {
-        let mut params = json!({ "message": message });
         if let Some(tenant) = &interface.tenant {
             params["tenant"] = tenant.as_str().into();
         }
@@ -154,12 +168,12 @@ impl GatewayCalls {
             .client
             .post(&interface.url)
             .header("a2a-version", "1.0")
-            .header("traceparent", call.context.to_string())
-            .json(&json!({ "jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": params }));
-        self.fetch(request, &format!("agent {}", call.target)).await
+            .header("traceparent", trace.to_string())
+            .json(&json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }));
+        self.fetch(request, &format!("agent {name}")).await
     }
 
-    async fn find_peer(&self, name: &str) -> Result<(Interface, bool), CallError> {
+    pub(super) async fn find_peer(&self, name: &str) -> Result<(Interface, bool), CallError> {
         let entry =
             self.directory().await?.into_iter().find(|entry| entry.name == name).ok_or_else(|| {
                 CallError::new(CallErrorCode::NotFound, format!("agent {name} is not in the directory"))

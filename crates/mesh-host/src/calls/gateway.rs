@@ -1,5 +1,6 @@
 //! The way from a host to its gateway, and the JSON-RPC exchange that both kinds of call share.
 
+use super::withdraw::WITHDRAWALS;
 use super::{CallError, CallErrorCode, Calls};
 use crate::settings::HostSettings;
 use crate::worker::CallScope;
@@ -10,10 +11,12 @@ use futures_util::StreamExt as _;
 use mesh_core::Clock;
 use mesh_core::model::Part;
 use mesh_core::trace::{Span, SpanKind, Tracer};
+use mesh_log::EventLog;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,11 +24,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const POOL_IDLE: Duration = Duration::from_secs(4);
 
 /// Calls that go through the gateway.
+#[derive(Clone)]
 pub(crate) struct GatewayCalls {
     pub(super) client: reqwest::Client,
     pub(super) settings: Arc<HostSettings>,
     pub(super) tracer: Tracer,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) withdrawals: Arc<Semaphore>,
 }
 
 /// A JSON-RPC answer, its parts untouched.
@@ -49,6 +55,7 @@ impl GatewayCalls {
         settings: Arc<HostSettings>,
         tracer: Tracer,
         clock: Arc<dyn Clock>,
+        log: Arc<dyn EventLog>,
     ) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -56,7 +63,8 @@ impl GatewayCalls {
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Self { client, settings, tracer, clock })
+        let withdrawals = Arc::new(Semaphore::new(WITHDRAWALS));
+        Ok(Self { client, settings, tracer, clock, log, withdrawals })
     }
 
     /// Sends a request and reads its answer, at most `limits.tool_result` bytes of it.

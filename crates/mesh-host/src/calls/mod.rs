@@ -6,6 +6,7 @@
 mod agents;
 mod gateway;
 mod tools;
+mod withdraw;
 
 pub(crate) use gateway::GatewayCalls;
 
@@ -25,6 +26,8 @@ pub(crate) enum CallErrorCode {
     Timeout,
     Unavailable,
     Busy,
+    Conflict,
+    TooLarge,
     Failed,
 }
 
@@ -37,6 +40,8 @@ impl CallErrorCode {
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
             Self::Busy => "busy",
+            Self::Conflict => "conflict",
+            Self::TooLarge => "too_large",
             Self::Failed => "failed",
         }
     }
@@ -48,11 +53,13 @@ impl CallErrorCode {
 pub(crate) struct CallError {
     pub(crate) code: CallErrorCode,
     pub(crate) message: String,
+    /// Of a conflict: which version there is.
+    pub(crate) actual: Option<u64>,
 }
 
 impl CallError {
     pub(crate) fn new(code: CallErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), actual: None }
     }
 
     pub(crate) fn busy(message: &str) -> Self {

@@ -1,5 +1,6 @@
 //! Reading request bodies, and the answers of HTTP itself.
 
+use super::compression::Packed;
 use crate::host::Host;
 use axum::body::Body;
 use bytes::Bytes;
@@ -24,6 +25,13 @@ impl Refusal {
         };
         Self { status, error: A2aError::new(kind, message) }
     }
+
+    pub(crate) fn too_large(limit: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is larger than {limit} bytes (limits.body)"),
+        )
+    }
 }
 
 impl From<A2aError> for Refusal {
@@ -33,7 +41,7 @@ impl From<A2aError> for Refusal {
     }
 }
 
-/// Reads a body that is JSON by its content type, up to `limits.body`.
+/// Reads a body that is JSON by its content type, up to `limits.body`, also of what is packed in it.
 pub(crate) async fn read(host: &Host, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = content_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
@@ -45,13 +53,11 @@ pub(crate) async fn read(host: &Host, headers: &HeaderMap, body: Body) -> Result
             "content-type: must be application/json or application/a2a+json",
         ));
     }
+    let packed = Packed::of(headers)?;
     let limit = host.settings.body_limit();
     match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body is larger than {limit} bytes (limits.body)"),
-        )),
+        Ok(collected) => packed.unpack(collected.to_bytes(), limit).await,
+        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::too_large(limit)),
         Err(_) => Err(Refusal::new(StatusCode::BAD_REQUEST, "the body broke off")),
     }
 }

@@ -1,6 +1,7 @@
 //! Fuzz targets: JSON-RPC with its parameters, 0.3, and what resumes a stream.
 
 use super::envelope;
+use super::extensions::{self, Extensions, Offered};
 use super::grpc;
 use super::operate::{Method, Operation, last_event_id};
 use super::v03;
@@ -59,9 +60,21 @@ pub fn params(data: &[u8]) {
     }
 }
 
-/// A header that is taken is a number, and the number written is taken for itself.
+/// A header that is taken is a number, and the number written is taken for itself. As a list of extensions, what a header
+/// activates is announced, and the announcement activates the same.
 pub fn resume(data: &[u8]) {
     let Ok(header) = HeaderValue::from_bytes(data) else { return };
+    let offered = Offered::new(&["urn:a", "urn:b"].map(|uri| a2a::AgentExtension {
+        uri: uri.to_owned(),
+        description: None,
+        required: None,
+        params: None,
+    }));
+    let headers = HeaderMap::from_iter([(extensions::HEADER, header.clone())]);
+    let activated = Extensions::negotiate(&offered, &headers);
+    let mut answer = HeaderMap::new();
+    activated.announce(&mut answer);
+    assert_eq!(Extensions::negotiate(&offered, &answer), activated);
     if let Ok(Some(seq)) = last_event_id(Some(&header)) {
         let again = last_event_id(Some(&HeaderValue::from(seq)));
         assert_eq!(again.ok().flatten(), Some(seq));

@@ -1,9 +1,13 @@
 //! The operations of A2A 1.0 as values. Every binding decodes a request into an [`Operation`], has it performed here, and
 //! encodes the [`Outcome`]; so all of them do the same.
 
-use super::extensions;
-use super::params::{self, ListParams, PushParams, SendMessageParams, TaskParams};
-use crate::card::PUSH_STATE_EXTENSION;
+use super::extensions::Extensions;
+use super::params::{
+    self, CardParams, ContextParams, ListParams, PushParams, SendMessageParams, SubscribeParams, TaskParams,
+    parse_event_number,
+};
+use crate::card::{PUSH_STATE_EXTENSION, Published};
+use crate::context::{Entry, EntryPage, MAX_PAGE};
 use crate::host::Host;
 use crate::owner::Detail;
 use crate::push::PushConfig;
@@ -12,7 +16,7 @@ use crate::subscribe::Subscription;
 use http::{HeaderMap, HeaderValue};
 use mesh_core::model::Task;
 use mesh_core::trace::{Span, SpanKind};
-use mesh_core::{A2aError, AgentName, ErrorKind, Seq, Tenant, Timestamp, TraceContext};
+use mesh_core::{A2aError, AgentName, ContextId, Seq, Tenant, Timestamp, TraceContext};
 use mesh_log::ListQuery;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -37,6 +41,8 @@ pub(crate) enum Method {
     /// Our extension: see `docs/push-state-extension.md`.
     RetryPushConfig,
     GetExtendedAgentCard,
+    /// Our extension (docs/context.md).
+    GetContext,
 }
 
 /// What an operation is called.
@@ -55,7 +61,7 @@ macro_rules! names {
     };
 }
 
-const METHODS: [Names; 12] = names! {
+const METHODS: [Names; 13] = names! {
     SendMessage, "SendMessage", Some("message/send");
     SendStreamingMessage, "SendStreamingMessage", Some("message/stream");
     GetTask, "GetTask", Some("tasks/get");
@@ -66,8 +72,9 @@ const METHODS: [Names; 12] = names! {
     GetPushConfig, "GetTaskPushNotificationConfig", Some("tasks/pushNotificationConfig/get");
     ListPushConfigs, "ListTaskPushNotificationConfigs", Some("tasks/pushNotificationConfig/list");
     DeletePushConfig, "DeleteTaskPushNotificationConfig", Some("tasks/pushNotificationConfig/delete");
-    RetryPushConfig, "RetryTaskPushNotificationConfig", None;
+    RetryPushConfig, "agentmesh.RetryTaskPushNotificationConfig", None;
     GetExtendedAgentCard, "GetExtendedAgentCard", Some("agent/getAuthenticatedExtendedCard");
+    GetContext, "agentmesh.GetContext", None;
 };
 
 impl Method {
@@ -79,6 +86,10 @@ impl Method {
     /// Finds it by its name in JSON-RPC of 0.3.
     pub(crate) fn parse_v03(name: &str) -> Option<Self> {
         METHODS.iter().find(|names| names.v03 == Some(name)).map(|names| names.method)
+    }
+
+    pub(crate) fn is_streaming(self) -> bool {
+        matches!(self, Self::SendStreamingMessage | Self::SubscribeToTask)
     }
 
     fn is_push(self) -> bool {
@@ -120,7 +131,8 @@ pub(crate) enum Operation {
     DeletePush(PushParams),
     /// Our extension: one that was given up, or all of the task's if there is no id.
     RetryPush(PushParams),
-    ExtendedCard,
+    ExtendedCard(CardParams),
+    Context(ContextParams),
 }
 
 impl Operation {
@@ -132,10 +144,11 @@ impl Operation {
             Method::GetTask => Self::Get(params::decode(params)?),
             Method::ListTasks => Self::List(params::decode(params)?),
             Method::CancelTask => Self::Cancel(params::decode(params)?),
-            Method::SubscribeToTask => Self::Subscribe {
-                params: params::decode(params)?,
-                after: last_event_id(headers.get("last-event-id"))?,
-            },
+            Method::SubscribeToTask => {
+                let SubscribeParams { tenant, id, after_event } = params::decode(params)?;
+                let params = TaskParams { tenant, id, history_length: None };
+                Self::Subscribe { params, after: resume_after(headers, after_event.map(Seq::from))? }
+            }
             Method::CreatePushConfig => {
                 Self::CreatePush { config: Box::new(params::decode(params)?), old: false }
             }
@@ -143,7 +156,8 @@ impl Operation {
             Method::ListPushConfigs => Self::ListPush(params::decode(params)?),
             Method::DeletePushConfig => Self::DeletePush(params::decode(params)?),
             Method::RetryPushConfig => Self::RetryPush(params::decode(params)?),
-            Method::GetExtendedAgentCard => Self::ExtendedCard,
+            Method::GetExtendedAgentCard => Self::ExtendedCard(params::decode(params)?),
+            Method::GetContext => Self::Context(params::decode(params)?),
         })
     }
 
@@ -160,16 +174,22 @@ impl Operation {
             | Self::ListPush(params)
             | Self::DeletePush(params)
             | Self::RetryPush(params) => Some(&mut params.tenant),
-            Self::ExtendedCard => None,
+            Self::ExtendedCard(params) => Some(&mut params.tenant),
+            Self::Context(params) => Some(&mut params.tenant),
         }
     }
 }
 
-/// Our extension: `Last-Event-ID` names the last event that the client has.
+/// Our extension: the last event that the client has, from the header or else from what the request itself names. In this
+/// order: a client that reconnects by itself repeats its request, and only the header is up to date.
+pub(crate) fn resume_after(headers: &HeaderMap, named: Option<Seq>) -> Result<Option<Seq>, A2aError> {
+    Ok(last_event_id(headers.get("last-event-id"))?.or(named))
+}
+
+/// `Last-Event-ID` names the last event that the client has.
 pub(crate) fn last_event_id(header: Option<&HeaderValue>) -> Result<Option<Seq>, A2aError> {
     let Some(value) = header else { return Ok(None) };
-    let digits = value.to_str().ok().map(str::trim).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-    digits.and_then(|digits| digits.parse().ok()).map(Some).ok_or_else(|| {
+    value.to_str().ok().map(str::trim).and_then(parse_event_number).map(Some).ok_or_else(|| {
         A2aError::invalid("Last-Event-ID", "must be the number of an event, 0 for all of them")
     })
 }
@@ -185,6 +205,9 @@ pub(crate) enum Outcome {
     PushConfigs(Vec<PushConfig>),
     /// The ids of the configurations that are tried again.
     Retried(Vec<String>),
+    /// The extended card.
+    Card(Arc<Published>),
+    Context(Box<ContextPage>),
     /// There is nothing to say.
     Nothing,
 }
@@ -195,7 +218,7 @@ struct PushConfigs<'a> {
     configs: &'a [PushConfig],
 }
 
-/// The answer of RetryTaskPushNotificationConfig.
+/// The answer of agentmesh.RetryTaskPushNotificationConfig.
 #[derive(Serialize)]
 struct Retried<'a> {
     retried: &'a [String],
@@ -210,6 +233,15 @@ pub(crate) struct Page {
     pub(crate) next_page_token: String,
     pub(crate) page_size: i64,
     pub(crate) total_size: u64,
+}
+
+/// The answer of our `GetContext`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ContextPage {
+    context_id: ContextId,
+    entries: Vec<Entry>,
+    next_page_token: String,
 }
 
 /// `SendMessageResponse` with a task.
@@ -234,6 +266,11 @@ impl Outcome {
             Self::PushConfig(config) => serde_json::to_vec(&config),
             Self::PushConfigs(configs) => serde_json::to_vec(&PushConfigs { configs: &configs }),
             Self::Retried(ids) => serde_json::to_vec(&Retried { retried: &ids }),
+            Self::Card(published) => {
+                let forms = published.extended.as_ref().ok_or_else(A2aError::internal)?;
+                Ok(forms.plain.body.to_vec())
+            }
+            Self::Context(page) => serde_json::to_vec(&page),
             Self::Nothing => Ok(b"{}".to_vec()),
             Self::Stream(subscription) => return Ok(Answer::Stream(subscription)),
         };
@@ -246,8 +283,8 @@ pub(crate) struct Arrival {
     start: Timestamp,
     parent: Option<TraceContext>,
     trace: TraceContext,
-    /// The client asks for what has become of push notifications (our extension).
-    push_state: bool,
+    /// What is in force for it.
+    pub(crate) extensions: Extensions,
 }
 
 impl Arrival {
@@ -256,8 +293,8 @@ impl Arrival {
         let parent =
             headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceContext::parse);
         let trace = parent.map_or_else(TraceContext::root, |parent| parent.child());
-        let push_state = extensions::asks_for(headers, PUSH_STATE_EXTENSION);
-        Self { start: host.clock.now(), parent, trace, push_state }
+        let extensions = Extensions::negotiate(&host.extensions, headers);
+        Self { start: host.clock.now(), parent, trace, extensions }
     }
 
     /// The trace that the request belongs to.
@@ -267,7 +304,7 @@ impl Arrival {
 
     /// Performs the operation, or takes note that there is none, and leaves a span.
     pub(crate) async fn perform(
-        self,
+        &self,
         host: &Arc<Host>,
         method: Option<Method>,
         operation: Result<Operation, A2aError>,
@@ -277,8 +314,13 @@ impl Arrival {
             Some(method) if method.is_push() => host.service.push.check_on().and(operation),
             _ => operation,
         };
+        let operation =
+            operation.and_then(|operation| self.extensions.check(&host.extensions).map(|()| operation));
         let outcome = match operation {
-            Ok(operation) => operate(host, operation, self.trace, self.push_state).await,
+            Ok(operation) => {
+                let push_state = self.extensions.activated(PUSH_STATE_EXTENSION);
+                operate(host, operation, self.trace, push_state).await
+            }
             Err(error) => Err(error),
         };
         let (method, span) = method.map_or(("", "a2a other"), Method::names);
@@ -366,11 +408,37 @@ async fn operate(
             let retried = service.retry_push(&caller(params.tenant), &params.task_id, &params.id).await?;
             Ok(Outcome::Retried(retried))
         }
-        Operation::ExtendedCard => Err(A2aError::new(
-            ErrorKind::UnsupportedOperation,
-            "this agent has no extended card; its public card says everything",
-        )),
+        Operation::ExtendedCard(params) => {
+            service.may_see_extended_card(&caller(params.tenant))?;
+            Ok(Outcome::Card(host.published()))
+        }
+        Operation::Context(params) => context(host, params, trace).await.map(Outcome::Context),
     }
+}
+
+async fn context(
+    host: &Arc<Host>,
+    params: ContextParams,
+    trace: TraceContext,
+) -> Result<Box<ContextPage>, A2aError> {
+    let size = page_size(params.page_size, i64::try_from(MAX_PAGE).unwrap_or(LARGEST_PAGE))?;
+    let caller = host.caller(params.tenant, trace);
+    let context_id = params.context_id;
+    let token = params.page_token.filter(|token| !token.is_empty());
+    let after = token.as_deref().map(params::decode_key).transpose()?;
+    let page = host.service.memory(&caller, context_id.clone(), after.as_deref(), size).await?;
+    let EntryPage { entries, next } = page;
+    let next_page_token = next.map(|key| params::encode_key(&key)).unwrap_or_default();
+    Ok(Box::new(ContextPage { context_id, entries, next_page_token }))
+}
+
+/// How many a page is to have: those asked for, or `usual`.
+fn page_size(asked: Option<i64>, usual: i64) -> Result<usize, A2aError> {
+    let size = asked.filter(|size| *size != 0).unwrap_or(usual);
+    usize::try_from(size)
+        .ok()
+        .filter(|_| (1..=LARGEST_PAGE).contains(&size))
+        .ok_or_else(|| A2aError::invalid("params.pageSize", format_args!("must be from 1 to {LARGEST_PAGE}")))
 }
 
 fn check_sending(params: &SendMessageParams) -> Result<(), A2aError> {
@@ -385,10 +453,7 @@ async fn list(
     trace: TraceContext,
     push_state: bool,
 ) -> Result<Page, A2aError> {
-    let size = params.page_size.filter(|size| *size != 0).unwrap_or(DEFAULT_PAGE);
-    if !(1..=LARGEST_PAGE).contains(&size) {
-        return Err(A2aError::invalid("params.pageSize", format_args!("must be from 1 to {LARGEST_PAGE}")));
-    }
+    let size = page_size(params.page_size, DEFAULT_PAGE)?;
     let history = params::history_length(params.history_length)?;
     let token = params.page_token.filter(|token| !token.is_empty());
     let query = ListQuery {
@@ -399,12 +464,13 @@ async fn list(
         state: params.status,
         status_at_or_after: params.status_timestamp_after,
         after: token.as_deref().map(decode_cursor).transpose()?,
-        limit: usize::try_from(size).unwrap_or(1),
+        limit: size,
     };
     let caller = host.caller(params.tenant, trace);
     let detail = if params.include_artifacts.unwrap_or(false) { Detail::Whole } else { Detail::NoArtifacts };
     let Listing { tasks, total, next } =
         host.service.list(&caller, query, View { detail, history, push_state }).await?;
     let next_page_token = next.map(|cursor| encode_cursor(&cursor)).unwrap_or_default();
-    Ok(Page { tasks, next_page_token, page_size: size, total_size: total })
+    let page_size = i64::try_from(size).unwrap_or(LARGEST_PAGE);
+    Ok(Page { tasks, next_page_token, page_size, total_size: total })
 }

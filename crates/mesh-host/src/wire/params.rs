@@ -1,8 +1,10 @@
 //! The parameters of each operation (section 4.2 and 3.1), checked.
 
 use crate::push::PushConfig;
-use mesh_core::model::{Message, Role, TaskState};
-use mesh_core::{A2aError, ContextId, TaskId, Timestamp};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mesh_core::model::{Message, Role, TaskState, unset_if_empty};
+use mesh_core::{A2aError, ContextId, Seq, TaskId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
@@ -54,12 +56,68 @@ pub(crate) struct TaskParams {
     pub(crate) history_length: Option<i64>,
 }
 
+/// The parameters of SubscribeToTask.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SubscribeParams {
+    #[serde(default)]
+    pub(crate) tenant: Option<String>,
+    pub(crate) id: TaskId,
+    /// The last event that the client has (our extension).
+    #[serde(default)]
+    pub(crate) after_event: Option<EventNumber>,
+}
+
+/// Which card is asked for: there is one for each tenant that may see it.
+#[derive(Default, Deserialize)]
+pub(crate) struct CardParams {
+    #[serde(default)]
+    pub(crate) tenant: Option<String>,
+}
+
+/// The number of an event: a JSON number, or its digits as text, as ProtoJSON writes 64 bits.
+#[derive(Deserialize)]
+#[serde(try_from = "Digits")]
+pub(crate) struct EventNumber(Seq);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected the number of an event, 0 for all of them")]
+enum Digits {
+    Number(Seq),
+    Text(String),
+}
+
+impl TryFrom<Digits> for EventNumber {
+    type Error = &'static str;
+
+    fn try_from(digits: Digits) -> Result<Self, Self::Error> {
+        match digits {
+            Digits::Number(number) => Some(number),
+            Digits::Text(text) => parse_event_number(&text),
+        }
+        .map(Self)
+        .ok_or("expected the number of an event, 0 for all of them")
+    }
+}
+
+impl From<EventNumber> for Seq {
+    fn from(number: EventNumber) -> Self {
+        number.0
+    }
+}
+
+/// The number of an event from decimal digits.
+pub(crate) fn parse_event_number(text: &str) -> Option<Seq> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ListParams {
     #[serde(default)]
     pub(crate) tenant: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unset_if_empty")]
     pub(crate) context_id: Option<ContextId>,
     #[serde(default, deserialize_with = "state")]
     pub(crate) status: Option<TaskState>,
@@ -73,6 +131,32 @@ pub(crate) struct ListParams {
     pub(crate) status_timestamp_after: Option<Timestamp>,
     #[serde(default)]
     pub(crate) include_artifacts: Option<bool>,
+}
+
+/// The parameters of our `GetContext`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ContextParams {
+    #[serde(default)]
+    pub(crate) tenant: Option<String>,
+    pub(crate) context_id: ContextId,
+    #[serde(default)]
+    pub(crate) page_size: Option<i64>,
+    #[serde(default)]
+    pub(crate) page_token: Option<String>,
+}
+
+/// A page token of entries: the key behind which the page begins. Any replica can read it.
+pub(crate) fn encode_key(key: &str) -> String {
+    URL_SAFE_NO_PAD.encode(key)
+}
+
+/// Reads a page token of entries.
+pub(crate) fn decode_key(token: &str) -> Result<String, A2aError> {
+    let key = URL_SAFE_NO_PAD.decode(token).ok().and_then(|key| String::from_utf8(key).ok());
+    key.filter(|key| key.len() <= LONGEST_ID).ok_or_else(|| {
+        A2aError::invalid("params.pageToken", "is not a token of this host; start again without it")
+    })
 }
 
 /// `TASK_STATE_UNSPECIFIED` and the empty string mean any state.

@@ -13,9 +13,6 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// How long a stream may be silent before it shows that it is alive.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
 /// What is around each event.
 pub(crate) enum Framing {
     /// A JSON-RPC answer to this id.
@@ -67,15 +64,23 @@ impl Framing {
     }
 }
 
-/// The frames of a subscription.
+/// A stream that is nothing but an error.
+pub(crate) fn refusal(framing: &Framing, reason: &A2aError) -> Bytes {
+    let mut frame = BytesMut::new();
+    framing.put_error(&mut frame, reason);
+    frame.freeze()
+}
+
+/// The frames of a subscription; a comment whenever it was silent for `keep_alive`.
 pub(crate) fn frames(
     framing: Framing,
     subscription: Subscription,
+    keep_alive: Duration,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
-    stream::unfold((framing, Some(subscription)), |(framing, subscription)| async move {
+    stream::unfold((framing, Some(subscription)), move |(framing, subscription)| async move {
         let mut subscription = subscription?;
         let mut frame = BytesMut::new();
-        let go_on = match tokio::time::timeout(KEEP_ALIVE, subscription.next()).await {
+        let go_on = match tokio::time::timeout(keep_alive, subscription.next()).await {
             Err(_) => {
                 frame.put_slice(b":\n\n");
                 true

@@ -8,7 +8,7 @@ pub(crate) const HEADER: &str = "a2a-version";
 /// What a request says about its version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked<'a> {
-    /// Nothing: 0.3 by the letter of section 3.6.2.
+    /// Nothing, which means 0.3 (section 3.6.2).
     Nothing,
     /// 1.0, whatever the patch.
     V1,
@@ -40,9 +40,19 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// Lets a request pass that can only be one of 1.0.
+pub(crate) fn only_v1(asked: Asked<'_>) -> Result<(), A2aError> {
+    match asked {
+        Asked::V1 => Ok(()),
+        Asked::Nothing => Err(refusal("0.3, which a request without `A2A-Version` means,")),
+        Asked::V03 => Err(refusal("0.3")),
+        Asked::Other(asked) => Err(refusal(asked)),
+    }
+}
+
 /// VersionNotSupportedError for a version.
 pub(crate) fn refusal(asked: &str) -> A2aError {
-    let shown: String = asked.chars().take(40).collect();
+    let shown: String = asked.chars().take(60).collect();
     let message = format!("A2A {shown} is not supported here; send `A2A-Version: 1.0`");
     A2aError::new(ErrorKind::VersionNotSupported, message)
 }

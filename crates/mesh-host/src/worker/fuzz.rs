@@ -1,6 +1,6 @@
 //! Fuzz targets: lines of a worker.
 
-use super::lines::{Envelope, report};
+use super::lines::{Asked, Envelope, report};
 use super::protocol::FromWorker;
 use mesh_core::event::{ArtifactChange, StatusChange, TaskEvent};
 use mesh_core::lifecycle::Report;
@@ -14,6 +14,10 @@ pub fn line(line: &[u8]) {
         return;
     };
     let _ = parsed.traceparent.as_deref().and_then(mesh_core::TraceContext::parse);
+    if parsed.kind_of_line == "call" {
+        let _ = Asked::of(parsed);
+        return;
+    }
     let status = |state, parts| {
         let status = TaskStatus { state, message: Some(Message::agent(parts)), timestamp: None };
         TaskEvent::Status(Box::new(StatusChange { status, metadata: None, received: None }))

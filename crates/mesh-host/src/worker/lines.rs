@@ -4,11 +4,12 @@ use super::protocol::{FromWorker, ReplyError, ToWorker};
 use super::run::{Run, Speaker};
 use super::tokens::Tokens;
 use crate::calls::{CallError, CallErrorCode, Calls};
+use crate::context::{ContextCall, Contexts, HistoryCall, MemoryCall};
 use crate::owner::{Ask, OwnerHandle};
 use bytes::Bytes;
 use mesh_core::lifecycle::Report;
 use mesh_core::model::{Artifact, Part, TaskState};
-use mesh_core::{ArtifactId, TaskId};
+use mesh_core::{ArtifactId, TaskId, TraceContext};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -27,6 +28,7 @@ pub(super) struct Lines {
     pub(super) agent: String,
     pub(super) run: Arc<Run>,
     pub(super) calls: Arc<dyn Calls>,
+    pub(super) contexts: Arc<Contexts>,
     pub(super) open_calls: Arc<Semaphore>,
     pub(super) max_event: usize,
     pub(super) tokens: Arc<Tokens>,
@@ -54,6 +56,7 @@ impl Lines {
         agent: String,
         run: Arc<Run>,
         calls: Arc<dyn Calls>,
+        contexts: Arc<Contexts>,
         max_event: usize,
         join_tokens: Duration,
     ) -> Self {
@@ -63,7 +66,17 @@ impl Lines {
             matches!(of.speaker(task.as_str(), attempt), Speaker::Current { .. })
         };
         let tokens = Tokens::new(join_tokens, speaks);
-        Self { agent, run, calls, open_calls, max_event, tokens, pong, busy: AtomicBool::new(false) }
+        Self {
+            agent,
+            run,
+            calls,
+            contexts,
+            open_calls,
+            max_event,
+            tokens,
+            pong,
+            busy: AtomicBool::new(false),
+        }
     }
 
     /// Carries out one line. `Err`: the line breaks the protocol, and the process has to go.
@@ -174,30 +187,31 @@ impl Lines {
         let Ok(place) = Arc::clone(&self.open_calls).try_acquire_owned() else {
             return self.refuse_call(Some(id), &CallError::busy("too many calls of this worker are open"));
         };
-        let (run, calls) = (Arc::clone(&self.run), Arc::clone(&self.calls));
-        let timeout = line.timeout_ms.map(Duration::from_millis);
-        let arguments = line.arguments.map(ToOwned::to_owned);
-        let (tool, agent, parts) = (line.tool, line.agent, (line.parts, line.text));
-        let trace = line.traceparent.as_deref().and_then(mesh_core::TraceContext::parse);
+        let asked = match Asked::of(line) {
+            Ok(asked) => asked,
+            Err(why) => return self.refuse_call(Some(id), &CallError::invalid(&why)),
+        };
+        let (run, calls, contexts) =
+            (Arc::clone(&self.run), Arc::clone(&self.calls), Arc::clone(&self.contexts));
         tokio::spawn(async move {
-            let ended = scope.over.clone();
-            let scope = super::CallScope { trace: trace.unwrap_or(scope.trace), ..scope };
+            let scope = super::CallScope { trace: asked.trace.unwrap_or(scope.trace), ..scope };
+            let (ended, timeout) = (scope.over.clone(), asked.timeout);
             let work = async {
-                match (tool, agent) {
-                    (Some(tool), None) => calls.tool(&scope, &tool, arguments.as_deref(), timeout).await,
-                    (None, Some(agent)) => {
-                        let parts = match parts {
-                            (Some(parts), _) => parts,
-                            (None, text) => vec![Part::text(text.unwrap_or_default())],
-                        };
-                        calls.agent(&scope, &agent, parts, timeout).await
+                match asked.what {
+                    What::Tool(tool, arguments) => {
+                        calls.tool(&scope, &tool, arguments.as_deref(), timeout).await
                     }
-                    _ => Err(CallError::invalid("a call names either a tool or an agent")),
+                    What::Agent(agent, parts) => calls.agent(&scope, &agent, parts, timeout).await,
+                    What::Context(call) => contexts.call(&scope, &call).await,
                 }
             };
-            let outcome = tokio::select! {
-                () = ended.cancelled() => Err(over()),
-                outcome = work => outcome,
+            let outcome = if asked.is_short {
+                work.await
+            } else {
+                tokio::select! {
+                    () = ended.cancelled() => Err(over()),
+                    outcome = work => outcome,
+                }
             };
             run.send(reply(id, &outcome)).await;
             // Held until here: a worker that does not read its replies gets no more calls.
@@ -217,6 +231,46 @@ impl Lines {
     }
 }
 
+/// What a call line asks for.
+pub(super) struct Asked {
+    what: What,
+    timeout: Option<Duration>,
+    trace: Option<TraceContext>,
+    /// It is carried out to its end, also when the attempt ends meanwhile: a write that has begun is not cut off.
+    is_short: bool,
+}
+
+enum What {
+    Tool(String, Option<Box<RawValue>>),
+    Agent(String, Vec<Part>),
+    Context(ContextCall),
+}
+
+impl Asked {
+    pub(super) fn of(mut line: FromWorker<'_>) -> Result<Self, String> {
+        let what = match (line.tool.take(), line.agent.take(), line.memory, line.history) {
+            (Some(tool), None, None, None) => What::Tool(tool, line.arguments.map(ToOwned::to_owned)),
+            (None, Some(agent), None, None) => {
+                let text = line.text.take().unwrap_or_default();
+                What::Agent(agent, line.parts.take().unwrap_or_else(|| vec![Part::text(text)]))
+            }
+            (None, None, Some(memory), None) => {
+                What::Context(ContextCall::Memory(MemoryCall::parse(memory)?))
+            }
+            (None, None, None, Some(history)) => {
+                What::Context(ContextCall::History(HistoryCall::parse(history)?))
+            }
+            _ => return Err("a call names one of `tool`, `agent`, `memory` and `history`".to_owned()),
+        };
+        Ok(Self {
+            is_short: matches!(what, What::Context(ContextCall::Memory(_))),
+            what,
+            timeout: line.timeout_ms.map(Duration::from_millis),
+            trace: line.traceparent.as_deref().and_then(TraceContext::parse),
+        })
+    }
+}
+
 fn over() -> CallError {
     CallError::new(CallErrorCode::Failed, "the attempt is over")
 }
@@ -225,7 +279,8 @@ fn reply(id: u64, outcome: &Result<Box<RawValue>, CallError>) -> Bytes {
     match outcome {
         Ok(result) => ToWorker::Reply { id, result: Some(result), error: None }.encode(),
         Err(error) => {
-            let error = ReplyError { code: error.code.as_str(), message: &error.message };
+            let error =
+                ReplyError { code: error.code.as_str(), message: &error.message, actual: error.actual };
             ToWorker::Reply { id, result: None, error: Some(error) }.encode()
         }
     }
@@ -241,25 +296,20 @@ fn log_detail(agent: &str, detail: Option<&str>) {
 pub(super) fn report(line: &mut FromWorker<'_>) -> Result<Report, String> {
     match line.kind.as_deref() {
         Some("status") => Ok(Report::Status(line.take_parts())),
-        Some("token") => Ok(Report::Artifact {
-            artifact: Artifact {
-                artifact_id: ArtifactId::new(
-                    line.artifact_id.take().unwrap_or_else(|| TOKEN_ARTIFACT.to_owned()),
-                ),
+        Some("token") => {
+            let id = line.artifact_id.take().unwrap_or_else(|| TOKEN_ARTIFACT.to_owned());
+            let artifact = Artifact {
+                artifact_id: ArtifactId::new(id),
                 name: line.name.take(),
                 description: None,
                 parts: line.take_parts(),
                 metadata: None,
                 extensions: Vec::new(),
-            },
-            append: true,
-            last_chunk: false,
-        }),
+            };
+            Ok(Report::Artifact { artifact: checked(artifact)?, append: true, last_chunk: false })
+        }
         Some("artifact") => {
-            let artifact = line.artifact.take().ok_or("an artifact event without artifact")?;
-            if artifact.artifact_id.as_str().is_empty() {
-                return Err("an artifact without artifactId".to_owned());
-            }
+            let artifact = checked(line.artifact.take().ok_or("an artifact event without artifact")?)?;
             let (append, last_chunk) = (line.append.unwrap_or(false), line.last_chunk.unwrap_or(false));
             Ok(Report::Artifact { artifact, append, last_chunk })
         }
@@ -274,4 +324,15 @@ pub(super) fn report(line: &mut FromWorker<'_>) -> Result<Report, String> {
         }
         other => Err(format!("unknown kind of event {other:?}")),
     }
+}
+
+/// What every artifact must have (section 4.1.7).
+fn checked(artifact: Artifact) -> Result<Artifact, String> {
+    if artifact.artifact_id.as_str().is_empty() {
+        return Err("an artifact without artifactId".to_owned());
+    }
+    if artifact.parts.is_empty() {
+        return Err(format!("artifact `{}`: has no parts; it must have at least one", artifact.artifact_id));
+    }
+    Ok(artifact)
 }

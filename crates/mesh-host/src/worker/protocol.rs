@@ -37,6 +37,14 @@ pub(crate) struct ModelEntry {
     pub(crate) key: Option<String>,
 }
 
+/// What a context's memory takes. That it is there tells a worker that there are calls of `memory` and `history`.
+#[derive(Serialize)]
+pub(crate) struct MemoryLimits {
+    pub(crate) entry_bytes: u64,
+    pub(crate) entries: usize,
+    pub(crate) key_bytes: usize,
+}
+
 #[derive(Serialize)]
 pub(crate) struct LineLimits {
     pub(crate) line_bytes: u64,
@@ -55,6 +63,7 @@ pub(crate) enum ToWorker<'a> {
         tools: &'a [ToolEntry],
         agents: &'a [PeerEntry],
         limits: LineLimits,
+        memory: MemoryLimits,
         cancel_grace_ms: u64,
     },
     Task {
@@ -93,6 +102,9 @@ pub(crate) enum ToWorker<'a> {
 pub(crate) struct ReplyError<'a> {
     pub(crate) code: &'a str,
     pub(crate) message: &'a str,
+    /// Of a conflict: which version there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) actual: Option<u64>,
 }
 
 impl ToWorker<'_> {
@@ -152,6 +164,10 @@ pub(crate) struct FromWorker<'a> {
     pub(crate) arguments: Option<&'a RawValue>,
     #[serde(default)]
     pub(crate) agent: Option<String>,
+    #[serde(borrow, default)]
+    pub(crate) memory: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) history: Option<&'a RawValue>,
     #[serde(default, rename = "timeout_ms")]
     pub(crate) timeout_ms: Option<u64>,
     #[serde(default)]
@@ -167,6 +183,12 @@ pub(crate) struct DeclaredCard {
     #[serde(default)]
     pub(crate) description: Option<String>,
     #[serde(default)]
+    pub(crate) version: Option<String>,
+    #[serde(default)]
+    pub(crate) input_modes: Vec<String>,
+    #[serde(default)]
+    pub(crate) output_modes: Vec<String>,
+    #[serde(default)]
     pub(crate) skills: Vec<DeclaredSkill>,
 }
 
@@ -181,6 +203,12 @@ pub(crate) struct DeclaredSkill {
     pub(crate) description: Option<String>,
     #[serde(default)]
     pub(crate) tags: Vec<String>,
+    #[serde(default)]
+    pub(crate) examples: Vec<String>,
+    #[serde(default)]
+    pub(crate) input_modes: Vec<String>,
+    #[serde(default)]
+    pub(crate) output_modes: Vec<String>,
 }
 
 impl FromWorker<'_> {

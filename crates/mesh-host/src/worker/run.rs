@@ -40,6 +40,8 @@ struct AttemptState {
 #[derive(Clone)]
 pub(crate) struct CallScope {
     pub(crate) task: TaskId,
+    /// Fencing token.
+    pub(crate) attempt: u32,
     pub(crate) context: ContextId,
     pub(crate) owner: Principal,
     pub(crate) trace: TraceContext,
@@ -68,6 +70,7 @@ impl Attempt {
         });
         let scope = CallScope {
             task: task.id.clone(),
+            attempt: number,
             context: task.context_id.clone(),
             owner: control.owner.clone(),
             trace,

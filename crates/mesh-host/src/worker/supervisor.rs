@@ -2,10 +2,11 @@
 
 use super::lines::Lines;
 use super::process::{self, Process, read_line};
-use super::protocol::{DeclaredCard, FromWorker, LineLimits, ModelEntry, ToWorker, VERSION};
+use super::protocol::{DeclaredCard, FromWorker, LineLimits, MemoryLimits, ModelEntry, ToWorker, VERSION};
 use super::run::{OUTBOX, Run};
 use super::tokens::Tokens;
 use crate::calls::Calls;
+use crate::context::Contexts;
 use crate::metrics::AgentMetrics;
 use crate::settings::HostSettings;
 use bytes::Bytes;
@@ -37,6 +38,7 @@ const RETIRE_AFTER: Duration = Duration::from_secs(30);
 pub(crate) struct Supervisor {
     pub(crate) settings: Arc<HostSettings>,
     pub(crate) calls: Arc<dyn Calls>,
+    pub(crate) contexts: Arc<Contexts>,
     pub(crate) metrics: AgentMetrics,
     pub(crate) ready: watch::Sender<Option<Arc<Run>>>,
     pub(crate) problem: watch::Sender<Option<String>>,
@@ -137,6 +139,11 @@ impl Supervisor {
                 line_bytes: self.settings.limits.worker_line,
                 event_bytes: self.settings.limits.event,
             },
+            memory: MemoryLimits {
+                entry_bytes: self.settings.limits.context_entry,
+                entries: self.settings.limits.context_entries,
+                key_bytes: self.settings.limits.context_key,
+            },
             cancel_grace_ms: u64::try_from(self.settings.agent.tasks.cancel_grace.as_millis())
                 .unwrap_or(u64::MAX),
         };
@@ -199,6 +206,7 @@ impl Supervisor {
             self.settings.name.to_string(),
             Arc::clone(&run),
             Arc::clone(&self.calls),
+            Arc::clone(&self.contexts),
             max_event,
             self.settings.agent.tasks.join_tokens,
         ));

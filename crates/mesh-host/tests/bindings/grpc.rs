@@ -1,6 +1,7 @@
 use crate::support::{PATIENCE, Served, read, request};
 use a2a_pb::proto as pb;
 use a2a_pb::proto::a2a_service_client::A2aServiceClient;
+use http_body_util::BodyExt as _;
 use mesh_net::Limits;
 use pb::TaskState;
 use pb::stream_response::Payload;
@@ -12,6 +13,8 @@ use proptest::{collection, prop_oneof};
 use prost::Message as _;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tonic::codec::CompressionEncoding::Gzip;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -31,7 +34,10 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
-        let served = Served::start().await;
+        Self::of(Served::start().await).await
+    }
+
+    async fn of(served: Served) -> Self {
         let listener = mesh_net::bind("127.0.0.1:0".parse().unwrap(), "test").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -42,14 +48,24 @@ impl Server {
         Self { served, channel: channel.connect().await.unwrap(), shutdown }
     }
 
-    fn client(&self) -> A2aServiceClient<Channel> {
-        A2aServiceClient::new(self.channel.clone())
+    fn client(&self) -> A2aServiceClient<InterceptedService<Channel, Version>> {
+        A2aServiceClient::with_interceptor(self.channel.clone(), say_version as Version)
     }
 
     async fn stop(self) {
         self.served.stop().await;
         self.shutdown.cancel();
     }
+}
+
+type Version = fn(Request<()>) -> Result<Request<()>, Status>;
+
+/// Says that the client speaks 1.0, where the request says nothing else.
+fn say_version(mut request: Request<()>) -> Result<Request<()>, Status> {
+    if !request.metadata().contains_key("a2a-version") {
+        request.metadata_mut().insert("a2a-version", "1.0".parse().unwrap());
+    }
+    Ok(request)
 }
 
 fn send(text: &str) -> pb::SendMessageRequest {
@@ -154,6 +170,87 @@ async fn a_running_task_can_be_tapped_and_canceled_once() {
 }
 
 #[tokio::test]
+async fn events_carry_their_numbers_if_and_only_if_the_client_asks_for_them() {
+    let server = Server::start().await;
+    let mut client = server.client();
+    let number = |event: &Payload| {
+        let metadata = match event {
+            Payload::Task(task) => &task.metadata,
+            Payload::Message(message) => &message.metadata,
+            Payload::StatusUpdate(update) => &update.metadata,
+            Payload::ArtifactUpdate(update) => &update.metadata,
+        };
+        let ours = metadata.as_ref()?.fields.get(mesh_host::EVENT_LOG_EXTENSION)?.kind.clone()?;
+        let prost_types::value::Kind::StructValue(fields) = ours else { panic!("{ours:?}") };
+        match fields.fields["event"].kind {
+            Some(prost_types::value::Kind::NumberValue(number)) => Some(number as u64),
+            _ => None,
+        }
+    };
+    let plain = client.send_streaming_message(send("hello")).await.unwrap();
+    assert_eq!(plain.metadata().get("a2a-extensions"), None);
+    assert!(rest(plain.into_inner()).await.iter().all(|event| number(event).is_none()));
+    let mut asking = Request::new(send("hello"));
+    asking.metadata_mut().insert("a2a-extensions", mesh_host::EVENT_LOG_EXTENSION.parse().unwrap());
+    let numbered = client.send_streaming_message(asking).await.unwrap();
+    assert_eq!(numbered.metadata().get("a2a-extensions").unwrap(), mesh_host::EVENT_LOG_EXTENSION);
+    let events = rest(numbered.into_inner()).await;
+    let numbers: Vec<_> = events.iter().map(number).collect();
+    assert_eq!(numbers, (1..=events.len() as u64).map(Some).collect::<Vec<_>>());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_extended_card_is_told_with_its_signature() {
+    let (key, pem) = mesh_card::PrivateKey::generate(mesh_card::Algorithm::EdDsa).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("card.pem");
+    std::fs::write(&file, pem).unwrap();
+    let card =
+        format!("    card: {{ signing: {{ key_file: {file:?} }}, extended: {{ description: More }} }}\n");
+    let server = Server::of(Served::with(&card).await).await;
+    let mut client = server.client();
+    let told = client.get_extended_agent_card(pb::GetExtendedAgentCardRequest::default()).await.unwrap();
+    let told = told.into_inner();
+    assert_eq!((&*told.description, told.signatures.len()), ("More", 1));
+    // What came over gRPC is, read as JSON, the card that was signed.
+    let json = serde_json::to_value(a2a_pb::pbconv::from_proto_agent_card(&told)).unwrap();
+    let claimed = mesh_card::signatures(&json)[0].clone().unwrap();
+    let public = mesh_card::PublicKey::Jwk(key.public());
+    assert!(mesh_card::verify(&json, &claimed, &public).is_ok());
+    let elsewhere = pb::GetExtendedAgentCardRequest { tenant: "other".to_owned() };
+    assert_eq!(client.get_extended_agent_card(elsewhere).await.unwrap_err().code(), Code::InvalidArgument);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn messages_may_be_compressed_and_large_answers_are() {
+    let server = Server::of(Served::with("limits: { body: 64KiB }\n").await).await;
+    let mut client = server.client().send_compressed(Gzip).accept_compressed(Gzip);
+    let text = "x".repeat(20_000);
+    let sent = task(client.send_message(send(&text)).await.unwrap().into_inner());
+    assert_eq!(state(&sent), TaskState::Completed);
+    let events = rest(client.send_streaming_message(send("hello")).await.unwrap().into_inner()).await;
+    assert!(matches!(events.last(), Some(Payload::StatusUpdate(_))));
+    let bomb = client.send_message(send(&"x".repeat(8 << 20))).await.unwrap_err();
+    assert!(
+        matches!(bomb.code(), Code::ResourceExhausted | Code::OutOfRange | Code::InvalidArgument),
+        "{bomb}"
+    );
+    let small = task(client.send_message(send("hello")).await.unwrap().into_inner());
+    for (id, flag) in [(&sent.id, 1), (&small.id, 0)] {
+        let get = pb::GetTaskRequest { id: id.clone(), ..Default::default() };
+        let mut request = request("POST", "/lf.a2a.v1.A2AService/GetTask", "");
+        request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        request.headers_mut().insert("grpc-accept-encoding", "gzip".parse().unwrap());
+        *request.body_mut() = frame(&get.encode_to_vec()).into();
+        let body = server.served.call(request).await.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body[0], flag, "{} bytes", body.len());
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn push_configurations_are_created_read_listed_and_deleted() {
     let server = Server::start().await;
     let mut client = server.client();
@@ -199,13 +296,17 @@ async fn errors_have_the_specified_codes_and_details() {
     assert_eq!(error.code(), Code::InvalidArgument);
     let error = client.get_extended_agent_card(pb::GetExtendedAgentCardRequest::default()).await.unwrap_err();
     assert_eq!(reason(&error), "UNSUPPORTED_OPERATION");
-    let mut old = Request::new(nobody);
-    old.metadata_mut().insert("a2a-version", "99.0".parse().unwrap());
-    let error = client.get_task(old).await.unwrap_err();
-    assert_eq!(
-        (error.code(), reason(&error)),
-        (Code::FailedPrecondition, "VERSION_NOT_SUPPORTED".to_owned())
-    );
+    for version in ["99.0", "0.3", ""] {
+        let mut other = Request::new(nobody.clone());
+        other.metadata_mut().insert("a2a-version", version.parse().unwrap());
+        let error = client.get_task(other).await.unwrap_err();
+        assert_eq!(
+            (error.code(), reason(&error)),
+            (Code::FailedPrecondition, "VERSION_NOT_SUPPORTED".to_owned())
+        );
+    }
+    let silent = A2aServiceClient::new(server.channel.clone()).get_task(nobody).await.unwrap_err();
+    assert_eq!(reason(&silent), "VERSION_NOT_SUPPORTED");
     let error = client.send_message(pb::SendMessageRequest::default()).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
     let violations = error.get_details_bad_request().unwrap().field_violations;

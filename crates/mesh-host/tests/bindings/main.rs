@@ -5,6 +5,9 @@
     reason = "helpers of tests, which the exception for tests does not cover"
 )]
 
+mod card;
+mod compression;
+mod extensions;
 mod grpc;
 mod rest;
 mod support;

@@ -159,7 +159,7 @@ async fn one_point_zero_is_spoken_and_nothing_else() {
         served.call(request.body(Body::empty()).unwrap())
     };
     for (path, version, status) in [
-        ("/tasks", None, 200),
+        ("/tasks", None, 400),
         ("/tasks", Some("1.0.1"), 200),
         ("/tasks?A2A-Version=1.0", None, 200),
         ("/v1/tasks", Some("1.0"), 200),

@@ -26,12 +26,17 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With further lines for the agent, or, after a line that is not indented, for the mesh.
+    pub(crate) async fn with(more: &str) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bindings/worker.sh");
         let file = format!(
-            "push: {{ allow: [127.0.0.0/8] }}\nagents:\n  scripted:\n    listen: 127.0.0.1:8090\n    worker: {{ command: [sh, {script:?}] }}\n"
+            "push: {{ allow: [127.0.0.0/8] }}\nagents:\n  scripted:\n    listen: 127.0.0.1:8090\n    worker: {{ command: [sh, {script:?}] }}\n{more}"
         );
-        let mesh =
-            mesh_config::parse(&file, "mesh.yaml", &LoadOptions::new(&|_| None)).expect("a valid mesh");
+        let mesh = mesh_config::parse(&file, "mesh.yaml", &LoadOptions::new(&|_| None));
+        let mesh = mesh.unwrap_or_else(|report| panic!("{report}"));
         let settings = HostSettings {
             name: AgentName::from("scripted"),
             agent: mesh.agents["scripted"].clone(),

@@ -1,4 +1,4 @@
-use crate::support::{Served, events, read, request, text};
+use crate::support::{Served, events, read, text};
 use axum::body::Body;
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
@@ -122,6 +122,9 @@ async fn what_is_not_there_has_the_codes_of_old() {
         (Some("0.3"), "SendMessage", -32009),
         (Some("0.3"), "nothing", -32601),
         (Some("0.2"), "message/send", -32009),
+        (None, "SendMessage", -32009),
+        (Some(""), "SendMessage", -32009),
+        (Some(""), "nothing", -32601),
     ] {
         let (_, answer) = read(call(&served, version, method, &message("x")).await).await;
         assert_eq!(answer["error"]["code"], code, "{version:?} {method}");
@@ -130,9 +133,29 @@ async fn what_is_not_there_has_the_codes_of_old() {
 }
 
 #[tokio::test]
+async fn a_client_of_old_that_asks_for_a_stream_is_refused_in_a_stream() {
+    let served = Served::start().await;
+    let id = ask(&served, "message/send", message("hello")).await["result"]["id"].clone();
+    for (method, params, code) in [
+        ("tasks/resubscribe", json!({ "id": "nobody" }), -32001),
+        ("tasks/resubscribe", json!({ "id": id }), -32004),
+        ("message/stream", json!({}), -32602),
+    ] {
+        let response = call(&served, None, method, &params).await;
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let stream = text(response).await;
+        let data = stream.strip_prefix("data: ").and_then(|rest| rest.strip_suffix("\n\n")).unwrap();
+        let answer: Value = serde_json::from_str(data).unwrap();
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(7), &json!(code)), "{method}");
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn one_card_is_read_by_both() {
     let served = Served::start().await;
-    let (_, card) = read(served.call(request("GET", "/.well-known/agent-card.json", "")).await).await;
+    let silent = Request::get("/.well-known/agent-card.json").body(Body::empty()).unwrap();
+    let (_, card) = read(served.call(silent).await).await;
     assert_eq!(card["url"], "http://127.0.0.1:8090/");
     assert_eq!((&card["protocolVersion"], &card["preferredTransport"]), (&json!("0.3.0"), &json!("JSONRPC")));
     assert_eq!(card["supportedInterfaces"][0]["protocolVersion"], "1.0");

@@ -43,3 +43,48 @@ async fn a_peer_is_asked_with_the_context_of_the_task_and_asked_again_when_it_wa
     assert_eq!(asked["message"]["contextId"], task["contextId"]);
     assert_eq!(asked["message"]["referenceTaskIds"], json!([task["id"]]));
 }
+
+#[tokio::test]
+async fn a_task_that_was_given_to_a_peer_is_canceled_with_the_task_that_gave_it() {
+    let gateway = Gateway::start().await;
+    let bench = Bench::start(gateway.settings()).await.ready().await;
+    let id = bench.begin("agent marketing never").await;
+    crate::support::until("the peer is asked", || gateway.open() == 1).await;
+    bench.cancel(&id).await;
+    crate::support::until("the peer is told", || gateway.canceled() == [json!("given")]).await;
+    let calls = gateway.calls();
+    assert_eq!(calls[0]["message"], calls[1]["message"], "the same message tells which task it is");
+}
+
+#[tokio::test]
+async fn a_task_that_was_given_to_a_peer_is_canceled_when_its_giver_is_lost_for_good() {
+    let gateway = Gateway::start().await;
+    let mut settings = gateway.settings();
+    settings.agent.tasks.on_worker_loss = mesh_config::OnWorkerLoss::Fail;
+    let bench = Bench::start(settings).await.ready().await;
+    let id = bench.begin("agent marketing never").await;
+    crate::support::until("the peer is asked", || gateway.open() == 1).await;
+    bench.begin("crash").await;
+    let mut events = bench.events(&id).await;
+    events.until("TASK_STATE_FAILED").await;
+    crate::support::until("the peer is told", || gateway.canceled() == [json!("given")]).await;
+}
+
+#[tokio::test]
+async fn what_is_handed_over_goes_on_at_the_peer() {
+    let gateway = Gateway::start().await;
+    let bench = Bench::start(gateway.settings()).await.ready().await;
+    bench.begin("agent marketing never").await;
+    crate::support::until("the peer is asked", || gateway.open() == 1).await;
+    bench.host.shutdown(std::time::Duration::ZERO).await;
+    crate::support::until("the call is given up", || gateway.open() == 0).await;
+    // Whatever the first host might have said of it has come before this.
+    let next = Bench::start(gateway.settings()).await.ready().await;
+    let id = next.begin("agent marketing never").await;
+    crate::support::until("the peer is asked again", || gateway.open() == 1).await;
+    next.cancel(&id).await;
+    crate::support::until("the peer is told", || !gateway.canceled().is_empty()).await;
+    assert_eq!(gateway.canceled(), [json!("given")]);
+    let calls = gateway.calls();
+    assert_eq!(calls.len(), 3, "nobody asked which task the first one is: {calls:?}");
+}

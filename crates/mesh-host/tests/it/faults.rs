@@ -85,3 +85,27 @@ async fn one_attempts_bad_part_costs_the_others_in_its_process_nothing() {
     assert!(rash.to_string().contains("base64"), "{rash}");
     bench.events(&patient).await.until("TASK_STATE_COMPLETED").await;
 }
+
+#[tokio::test]
+async fn an_artifact_without_parts_reaches_no_client() {
+    for event in [
+        r#""kind":"artifact","artifact":{"artifactId":"a","parts":[]},"lastChunk":true"#,
+        r#""kind":"token","artifactId":"a""#,
+    ] {
+        let event = event.replace('"', "\\\"");
+        let bench = Bench::start(script(&format!(
+            r#"echo '{{"type":"ready"}}'
+            read -r line
+            id=$(printf '%s' "$line" | sed 's/.*"task":"\([^"]*\)".*/\1/')
+            echo "{{\"type\":\"event\",\"task\":\"$id\",\"attempt\":1,{event}}}"
+            cat > /dev/null"#
+        )))
+        .await
+        .ready()
+        .await;
+        let task = bench.send("anything").await;
+        assert_eq!(state(&task), "TASK_STATE_FAILED");
+        assert!(task.to_string().contains("artifact `a`: has no parts"), "{task}");
+        assert_eq!(task.get("artifacts"), None);
+    }
+}

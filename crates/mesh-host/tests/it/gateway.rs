@@ -22,6 +22,7 @@ struct Seen {
     calls: Mutex<Vec<Value>>,
     open: AtomicUsize,
     away: AtomicBool,
+    canceled: Mutex<Vec<Value>>,
     url: Mutex<String>,
 }
 
@@ -66,6 +67,11 @@ impl Gateway {
     /// Calls that are open.
     pub(crate) fn open(&self) -> usize {
         self.seen.open.load(Ordering::Relaxed)
+    }
+
+    /// The tasks that the peer was asked to cancel.
+    pub(crate) fn canceled(&self) -> Vec<Value> {
+        self.seen.canceled.lock().unwrap().clone()
     }
 
     /// The peer breaks off the next answer.
@@ -114,7 +120,21 @@ async fn card(State(seen): State<Arc<Seen>>) -> String {
 
 async fn peer(State(seen): State<Arc<Seen>>, body: Bytes) -> Response<Body> {
     let request: Value = serde_json::from_slice(&body).unwrap();
-    seen.calls.lock().unwrap().push(request["params"].clone());
+    let (method, params) = (&request["method"], &request["params"]);
+    if method == "CancelTask" {
+        seen.canceled.lock().unwrap().push(params["id"].clone());
+        return answer(&json!({ "id": params["id"], "status": { "state": "TASK_STATE_CANCELED" } }));
+    }
+    seen.calls.lock().unwrap().push(params.clone());
+    if params["message"]["parts"][0]["text"] == "never" {
+        if params["configuration"]["returnImmediately"] == true {
+            let task = json!({ "id": "given", "status": { "state": "TASK_STATE_WORKING" } });
+            return answer(&json!({ "task": task }));
+        }
+        seen.open.fetch_add(1, Ordering::Relaxed);
+        let _open = Open(Arc::clone(&seen));
+        std::future::pending::<()>().await;
+    }
     if seen.away.swap(false, Ordering::Relaxed) {
         let broken = futures_util::stream::iter([Ok(Bytes::from("{")), Err(std::io::Error::other("away"))]);
         let response = Response::builder().status(StatusCode::OK).header("content-type", "application/json");

@@ -4,6 +4,7 @@
 
 mod calls;
 mod card;
+mod context;
 mod faults;
 mod gateway;
 mod push;

@@ -306,17 +306,18 @@ async fn what_was_given_up_is_shown_to_who_asks_and_delivered_when_it_is_tried_a
     assert!(plain["metadata"].is_null(), "who does not ask notices nothing: {plain}");
 
     receiver.refuse(0);
-    let retried = bench.rpc("RetryTaskPushNotificationConfig", json!({ "taskId": id, "id": "hook" })).await;
+    let retried =
+        bench.rpc("agentmesh.RetryTaskPushNotificationConfig", json!({ "taskId": id, "id": "hook" })).await;
     assert_eq!(retried["result"], json!({ "retried": ["hook"] }));
     until("the last event is posted", || receiver.has_ended()).await;
     assert_eq!(receiver.events().len(), bench.events(&id).await.rest_after(0).await.len());
     assert!(given_up(&bench, &id).await.is_null());
     assert_eq!(bench.gauge("a2a_push_given_up"), 1);
-    let again = bench.rpc("RetryTaskPushNotificationConfig", json!({ "taskId": id })).await;
+    let again = bench.rpc("agentmesh.RetryTaskPushNotificationConfig", json!({ "taskId": id })).await;
     assert_eq!(again["result"], json!({ "retried": [] }));
     for (task, config) in [(id.as_str(), "other"), ("nobody", "hook")] {
         let params = json!({ "taskId": task, "id": config });
-        let refused = bench.rpc("RetryTaskPushNotificationConfig", params).await;
+        let refused = bench.rpc("agentmesh.RetryTaskPushNotificationConfig", params).await;
         assert_eq!(refused["error"]["code"], -32001, "{refused}");
     }
 }
@@ -331,7 +332,7 @@ async fn what_was_given_up_is_known_after_a_restart_and_tried_again_over_http_js
     assert_eq!(second.gauge("a2a_push_given_up"), 1);
     assert_eq!(given_up(&second, &id).await[0]["id"], "hook");
     receiver.refuse(0);
-    let post = |path: String| Request::post(path).body(Body::empty()).unwrap();
+    let post = |path: String| Request::post(path).header("a2a-version", "1.0").body(Body::empty()).unwrap();
     let path = format!("/tasks/{id}/pushNotificationConfigs/hook");
     assert_eq!(second.request(post(path.clone())).await.status(), StatusCode::METHOD_NOT_ALLOWED);
     let answer = second.request(post(path + ":retry")).await;

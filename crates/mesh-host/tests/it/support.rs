@@ -6,7 +6,7 @@ use http_body_util::BodyExt as _;
 use mesh_config::{Agent, Card, Launch, Limits, OnWorkerLoss, Push, Tasks, Worker};
 use mesh_core::trace::Tracer;
 use mesh_core::{AgentName, Principal, SystemClock};
-use mesh_host::{Host, HostMetrics, HostParts, HostSettings};
+use mesh_host::{Host, HostError, HostMetrics, HostParts, HostSettings};
 use mesh_log::{EventLog, MemoryLog};
 use mesh_policy::LocalOnly;
 use prometheus_client::registry::Registry;
@@ -73,6 +73,22 @@ pub(crate) fn script(text: &str) -> HostSettings {
     settings
 }
 
+/// A host that does not run yet.
+pub(crate) fn host(
+    settings: HostSettings,
+    log: Arc<dyn EventLog>,
+    registry: &mut Registry,
+) -> Result<Arc<Host>, HostError> {
+    Host::new(HostParts {
+        settings,
+        log,
+        authorizer: Arc::new(LocalOnly),
+        clock: Arc::new(SystemClock),
+        tracer: Tracer::default(),
+        metrics: HostMetrics::register(registry),
+    })
+}
+
 /// A host that runs.
 pub(crate) struct Bench {
     pub(crate) host: Arc<Host>,
@@ -86,15 +102,7 @@ impl Bench {
 
     pub(crate) async fn on(settings: HostSettings, log: Arc<dyn EventLog>) -> Self {
         let mut registry = Registry::default();
-        let host = Host::new(HostParts {
-            settings,
-            log,
-            authorizer: Arc::new(LocalOnly),
-            clock: Arc::new(SystemClock),
-            tracer: Tracer::default(),
-            metrics: HostMetrics::register(&mut registry),
-        })
-        .expect("a host");
+        let host = host(settings, log, &mut registry).expect("a host");
         host.start().await.expect("the log can be read");
         Self { host, registry }
     }
@@ -130,7 +138,8 @@ impl Bench {
         headers: &[(&'static str, &str)],
     ) -> http::Response<Body> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let mut request = Request::post("/").header("content-type", "application/json");
+        let mut request =
+            Request::post("/").header("content-type", "application/json").header("a2a-version", "1.0");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -14,7 +14,7 @@ use super::link::{Link, Pauses};
 use super::names;
 use super::options::JetStreamOptions;
 use crate::contract::LogError;
-use crate::records::{Expect, PutError, Record, RecordKey, Records, Space, check_size};
+use crate::records::{Expect, PutError, Record, RecordKey, Records, Space, check_size, first_of, is_within};
 use async_nats::HeaderMap;
 use async_nats::client::{Request, RequestErrorKind};
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
@@ -362,11 +362,7 @@ impl Records for Bucket {
     ) -> Result<Vec<Record>, LogError> {
         self.shared.open()?;
         follow::catch_up(&self.shared).await?;
-        let first = RecordKey::new(space, tenant.cloned().unwrap_or_else(|| Tenant::from("")), "");
-        let mut from = match after {
-            Some(after) if *after >= first => Bound::Excluded(after.clone()),
-            _ => Bound::Included(first),
-        };
+        let mut from = first_of(space, tenant, prefix, after);
         let mut records = Vec::new();
         while records.len() < limit {
             let keys: Vec<RecordKey> = self
@@ -374,7 +370,7 @@ impl Records for Bucket {
                 .versions()
                 .range((from, Bound::Unbounded))
                 .map(|(key, _)| key)
-                .take_while(|key| key.space == space && tenant.is_none_or(|tenant| key.tenant == *tenant))
+                .take_while(|key| is_within(key, space, tenant, prefix))
                 .filter(|key| key.name.starts_with(prefix))
                 .take(limit - records.len())
                 .cloned()
@@ -387,6 +383,15 @@ impl Records for Bucket {
             }
         }
         Ok(records)
+    }
+
+    async fn count(&self, space: Space, tenant: &Tenant, prefix: &str) -> Result<u64, LogError> {
+        self.shared.open()?;
+        follow::catch_up(&self.shared).await?;
+        let from = first_of(space, Some(tenant), prefix, None);
+        let versions = self.shared.versions();
+        let found = versions.range((from, Bound::Unbounded));
+        Ok(found.take_while(|(key, _)| is_within(key, space, Some(tenant), prefix)).count() as u64)
     }
 
     async fn changes(&self, space: Space) -> Result<watch::Receiver<u64>, LogError> {

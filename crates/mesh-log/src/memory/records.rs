@@ -1,7 +1,7 @@
 //! Records in memory.
 
 use crate::contract::LogError;
-use crate::records::{Expect, PutError, Record, RecordKey, Records, Space, check_size};
+use crate::records::{Expect, PutError, Record, RecordKey, Records, Space, check_size, first_of, is_within};
 use async_trait::async_trait;
 use bytes::Bytes;
 use mesh_core::Tenant;
@@ -107,15 +107,11 @@ impl Records for MemoryRecords {
         limit: usize,
     ) -> Result<Vec<Record>, LogError> {
         let state = self.open()?;
-        let first = RecordKey::new(space, tenant.cloned().unwrap_or_else(|| Tenant::from("")), "");
-        let from = match after {
-            Some(after) if *after >= first => Bound::Excluded(after.clone()),
-            _ => Bound::Included(first),
-        };
+        let from = first_of(space, tenant, prefix, after);
         Ok(state
             .records
             .range((from, Bound::Unbounded))
-            .take_while(|(key, _)| key.space == space && tenant.is_none_or(|tenant| key.tenant == *tenant))
+            .take_while(|(key, _)| is_within(key, space, tenant, prefix))
             .filter(|(key, _)| key.name.starts_with(prefix))
             .take(limit)
             .map(|(key, (version, value))| Record {
@@ -124,6 +120,13 @@ impl Records for MemoryRecords {
                 version: *version,
             })
             .collect())
+    }
+
+    async fn count(&self, space: Space, tenant: &Tenant, prefix: &str) -> Result<u64, LogError> {
+        let state = self.open()?;
+        let from = first_of(space, Some(tenant), prefix, None);
+        let found = state.records.range((from, Bound::Unbounded));
+        Ok(found.take_while(|(key, _)| is_within(key, space, Some(tenant), prefix)).count() as u64)
     }
 
     async fn changes(&self, space: Space) -> Result<watch::Receiver<u64>, LogError> {

@@ -230,7 +230,10 @@ fn run_writer(
 /// Closes the file, then lets the next one in.
 fn close_store(writer: rusqlite::Connection, lock: File) {
     drop(writer);
-    drop(lock);
+    // Said and not only closed: a child process that is being started at this moment holds a copy until it has begun.
+    if let Err(error) = lock.unlock() {
+        tracing::debug!(%error, "the lock of the store is given back with its file");
+    }
 }
 
 #[async_trait]

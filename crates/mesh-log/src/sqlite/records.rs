@@ -5,11 +5,12 @@ use super::error::translate;
 use super::readers::Readers;
 use super::writer::{Alone, Work};
 use crate::contract::LogError;
-use crate::records::{Expect, PutError, Record, RecordKey, Records, Space, check_size};
+use crate::records::{Expect, PutError, Record, RecordKey, Records, Space, check_size, first_of, is_within};
 use async_trait::async_trait;
 use bytes::Bytes;
 use mesh_core::Tenant;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -114,6 +115,31 @@ fn record(space: Space, row: &Row<'_>) -> rusqlite::Result<Record> {
     })
 }
 
+/// Visits the records of a space by tenant and name, until `visit` says that it is enough.
+fn walk(
+    connection: &Connection,
+    columns: &str,
+    from: &Bound<RecordKey>,
+    mut visit: impl FnMut(&Row<'_>) -> rusqlite::Result<bool>,
+) -> rusqlite::Result<()> {
+    let (first, compare) = match from {
+        Bound::Excluded(first) => (first, ">"),
+        Bound::Included(first) => (first, ">="),
+        Bound::Unbounded => return Ok(()),
+    };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {columns} FROM records WHERE space = ?1 AND (tenant, name) {compare} (?2, ?3)
+         ORDER BY tenant, name"
+    ))?;
+    let mut rows = statement.query(params![first.space.as_str(), first.tenant.as_str(), first.name])?;
+    while let Some(row) = rows.next()? {
+        if !visit(row)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl Records for SqliteRecords {
     async fn get(&self, key: &RecordKey) -> Result<Option<Record>, LogError> {
@@ -150,25 +176,42 @@ impl Records for SqliteRecords {
         after: Option<&RecordKey>,
         limit: usize,
     ) -> Result<Vec<Record>, LogError> {
-        let (only, prefix) = (tenant.map(|tenant| tenant.as_str().to_owned()), prefix.to_owned());
-        let after = after.map_or_else(
-            || (only.clone().unwrap_or_default(), String::new()),
-            |after| (after.tenant.as_str().to_owned(), after.name.clone()),
-        );
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let (from, prefix, tenant) =
+            (first_of(space, tenant, prefix, after), prefix.to_owned(), tenant.cloned());
         self.readers
             .run(move |connection| {
-                connection
-                    .prepare_cached(
-                        "SELECT tenant, name, version, value FROM records
-                         WHERE space = ?1 AND (tenant, name) > (?2, ?3) AND (?4 IS NULL OR tenant = ?4)
-                           AND substr(name, 1, length(?5)) = ?5
-                         ORDER BY tenant, name LIMIT ?6",
-                    )?
-                    .query_map(params![space.as_str(), after.0, after.1, only, prefix, limit], |row| {
-                        record(space, row)
-                    })?
-                    .collect()
+                let mut found = Vec::new();
+                if limit == 0 {
+                    return Ok(found);
+                }
+                walk(connection, "tenant, name, version, value", &from, |row| {
+                    let record = record(space, row)?;
+                    if !is_within(&record.key, space, tenant.as_ref(), &prefix) {
+                        return Ok(false);
+                    }
+                    if record.key.name.starts_with(&prefix) {
+                        found.push(record);
+                    }
+                    Ok(found.len() < limit)
+                })?;
+                Ok(found)
+            })
+            .await
+    }
+
+    async fn count(&self, space: Space, tenant: &Tenant, prefix: &str) -> Result<u64, LogError> {
+        let (from, prefix) = (first_of(space, Some(tenant), prefix, None), prefix.to_owned());
+        let tenant = tenant.clone();
+        self.readers
+            .run(move |connection| {
+                let mut count = 0;
+                walk(connection, "tenant, name", &from, |row| {
+                    let name: String = row.get(1)?;
+                    let counts = row.get_ref(0)?.as_str()? == tenant.as_str() && name.starts_with(&prefix);
+                    count += u64::from(counts);
+                    Ok(counts)
+                })?;
+                Ok(count)
             })
             .await
     }

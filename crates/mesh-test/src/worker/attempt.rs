@@ -80,6 +80,13 @@ impl Attempt {
             Step::CallAgent { agent, text } => {
                 self.call(&json!({"agent": agent, "parts": [{"text": text}]}))?;
             }
+            Step::Memory(call) => self.call(&json!({ "memory": call }))?,
+            Step::Count { key, times } => {
+                for _ in 0..*times {
+                    self.count(key)?;
+                }
+            }
+            Step::History(call) => self.call(&json!({ "history": call }))?,
             Step::Fail(text) => return Err(Stop::Ended("failed", text.clone())),
             Step::Reject(text) => return Err(Stop::Ended("rejected", text.clone())),
             Step::Slow { count, pause } => {
@@ -199,6 +206,34 @@ impl Attempt {
     }
 
     fn call(&mut self, call: &Value) -> Result<(), Stop> {
+        let result = self.ask_host(call)?.map_err(|error| Stop::Ended("failed", error))?;
+        let parts = json!([{"text": text_of_result(&result)}, {"data": result}]);
+        self.event(&format!(
+            r#""artifact","artifact":{{"artifactId":"result","parts":{parts}}},"append":false,"lastChunk":true"#
+        ));
+        Ok(())
+    }
+
+    /// Adds 1 to an entry of the memory, however many others do.
+    fn count(&mut self, key: &str) -> Result<(), Stop> {
+        loop {
+            let known = match self.ask_host(&json!({"memory": {"op": "get", "key": key}}))? {
+                Ok(entry) => entry,
+                Err(error) if error.starts_with("not_found") => json!({"value": 0, "version": 0}),
+                Err(error) => return Err(Stop::Ended("failed", error)),
+            };
+            let value = known["value"].as_u64().unwrap_or_default() + 1;
+            let put = json!({"op": "put", "key": key, "value": value, "expect": known["version"]});
+            match self.ask_host(&json!({ "memory": put }))? {
+                Ok(_) => return Ok(()),
+                Err(error) if error.starts_with("conflict") => {}
+                Err(error) => return Err(Stop::Ended("failed", error)),
+            }
+        }
+    }
+
+    /// Makes a call and waits for its reply.
+    fn ask_host(&mut self, call: &Value) -> Result<Result<Value, String>, Stop> {
         let id = self.exchange.open_call(&self.task, self.number);
         let mut line = json!({"type": "call", "id": id, "attempt": self.number});
         line["task"] = serde_json::from_str(&self.task).unwrap_or_default();
@@ -206,19 +241,13 @@ impl Attempt {
             line.extend(call.clone());
         }
         self.outbox().line(line.to_string().as_bytes());
-        let reply = loop {
+        loop {
             match self.wait()? {
-                Signal::Reply(reply) => break reply,
+                Signal::Reply(reply) => return Ok(reply),
                 Signal::Input(_) => {}
                 Signal::Cancel => return Err(canceled()),
             }
-        };
-        let result = reply.map_err(|error| Stop::Ended("failed", error))?;
-        let parts = json!([{"text": text_of_result(&result)}, {"data": result}]);
-        self.event(&format!(
-            r#""artifact","artifact":{{"artifactId":"result","parts":{parts}}},"append":false,"lastChunk":true"#
-        ));
-        Ok(())
+        }
     }
 
     fn crash(&mut self, after: u32, attempts: u32) -> Result<(), Stop> {

@@ -12,6 +12,9 @@
 //! | `authorize QUESTION` | the same in state auth-required |
 //! | `call TOOL JSON` | calls a tool; artifact `result` with its text and its whole result |
 //! | `agent NAME TEXT` | calls an agent; artifact `result` likewise |
+//! | `memory JSON` | a call to the context's memory, like `{"op":"get","key":"k"}`; artifact `result` with its whole result |
+//! | `count KEY N` | adds 1 to the entry N times: each time from what it reads, again when another was faster |
+//! | `history [JSON]` | reads the earlier tasks of the context; artifact `result` likewise |
 //! | `fail TEXT`, `reject [TEXT]` | ends the attempt so |
 //! | `slow N MS` | N chunks with a pause of MS after each |
 //! | `tell N MS` | N chunks that say their attempt and their number in it, with a pause of MS after each |

@@ -15,6 +15,9 @@ pub enum Step {
     Ask { question: String, authorize: bool },
     CallTool { tool: String, arguments: Value },
     CallAgent { agent: String, text: String },
+    Memory(Value),
+    Count { key: String, times: u32 },
+    History(Value),
     Fail(String),
     Reject(String),
     Slow { count: u32, pause: Duration },
@@ -90,13 +93,18 @@ fn parse_step(step: &str) -> Result<Step, &'static str> {
         "call" => {
             let (tool, arguments) = two(rest);
             let arguments = if arguments.is_empty() { "{}" } else { arguments };
-            let arguments = serde_json::from_str(arguments).map_err(|_| "the arguments are not JSON")?;
-            Step::CallTool { tool: required(tool)?, arguments }
+            Step::CallTool { tool: required(tool)?, arguments: json(arguments)? }
         }
         "agent" => {
             let (agent, text) = two(rest);
             Step::CallAgent { agent: required(agent)?, text: text.to_owned() }
         }
+        "memory" => Step::Memory(json(rest)?),
+        "count" => {
+            let (key, times) = two(rest);
+            Step::Count { key: required(key)?, times: number(times)? }
+        }
+        "history" => Step::History(json(if rest.is_empty() { "{}" } else { rest })?),
         "fail" => Step::Fail(text()),
         "reject" => Step::Reject(text()),
         "slow" => {
@@ -138,6 +146,10 @@ fn two(rest: &str) -> (&str, &str) {
 
 fn number(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "a number is expected")
+}
+
+fn json(text: &str) -> Result<Value, &'static str> {
+    serde_json::from_str(text).map_err(|_| "the arguments are not JSON")
 }
 
 fn required(text: &str) -> Result<String, &'static str> {

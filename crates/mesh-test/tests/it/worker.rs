@@ -203,3 +203,26 @@ fn the_start_goes_wrong_as_asked() {
     drop(worker.input.take());
     assert_eq!(worker.process.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_count_begins_again_when_another_was_faster() {
+    let mut worker = Worker::ready();
+    worker.task(1, "count n 1 && history {\"limit\":2}", &[]);
+    let mut answer = |expected: &Value, reply: &Value| {
+        let call = worker.line();
+        assert_eq!(call["memory"], *expected, "{call}");
+        let mut reply = reply.clone();
+        (reply["type"], reply["id"]) = (json!("reply"), call["id"].clone());
+        worker.tell(&reply);
+    };
+    let get = json!({"op": "get", "key": "n"});
+    answer(&get, &json!({"error": {"code": "not_found", "message": "there is none"}}));
+    let put = |value, expect| json!({"op": "put", "key": "n", "value": value, "expect": expect});
+    answer(&put(1, 0), &json!({"error": {"code": "conflict", "message": "it is at 7", "actual": 7}}));
+    answer(&get, &json!({"result": {"key": "n", "value": 41, "version": 7}}));
+    answer(&put(42, 7), &json!({"result": {"key": "n", "version": 8}}));
+    let call = worker.line();
+    assert_eq!(call["history"], json!({"limit": 2}), "{call}");
+    worker.tell(&json!({"type": "reply", "id": call["id"], "result": {"tasks": []}}));
+    assert!(worker.told()[0].starts_with('='));
+}

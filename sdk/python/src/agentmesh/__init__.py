@@ -13,6 +13,8 @@ from agentmesh.errors import (
     AgentError,
     CallError,
     ConfigError,
+    ContextError,
+    MemoryConflict,
     MeshError,
     NotInTask,
     TaskCanceled,
@@ -20,6 +22,7 @@ from agentmesh.errors import (
     TaskRejected,
     ToolError,
 )
+from agentmesh.memory import Entry, Memory, PastTask
 from agentmesh.task import Question, Task, current_task
 from agentmesh.version import VERSION
 
@@ -27,9 +30,14 @@ __all__ = [
     "AgentError",
     "CallError",
     "ConfigError",
+    "ContextError",
+    "Entry",
+    "Memory",
+    "MemoryConflict",
     "MeshError",
     "Model",
     "NotInTask",
+    "PastTask",
     "Question",
     "Task",
     "TaskCanceled",
@@ -49,14 +57,17 @@ __version__ = VERSION
 
 
 def crewai_tools(*names: str) -> list[Any]:
-    """CrewAI tools for these tools and agents (`"get_customer"`, `"agent:marketing"`); all for no names."""
+    """CrewAI tools for these tools and agents (`"get_customer"`, `"agent:marketing"`); all for no names.
+
+    `"context:memory"` gives the model two more: `recall` and `remember`.
+    """
     from agentmesh.crew.tools import crewai_tools as build
 
     return build(*names)
 
 
 def langchain_tools(*names: str) -> list[Any]:
-    """LangChain tools for these tools and agents; all for no names."""
+    """LangChain tools for these tools and agents, and `"context:memory"`; all but that for no names."""
     from agentmesh.graph.tools import langchain_tools as build
 
     return build(*names)

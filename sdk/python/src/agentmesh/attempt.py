@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from agentmesh.calls import Calls, agent_decoder, tool_decoder
+from agentmesh.calls import Calls, Decoder, agent_decoder, tool_decoder
 from agentmesh.channel import Channel, Message
 from agentmesh.config import Config
 from agentmesh.errors import LineTooLong, TaskCanceled
+from agentmesh.memory import no_memory
 from agentmesh.parts import parts_text
 from agentmesh.task import Task
 
@@ -112,6 +113,12 @@ class Attempt:
 
     def call_agent(self, name: str, text: str) -> Future[str]:
         return self._call({"agent": name, "parts": [{"text": text}]}, agent_decoder(name))
+
+    def call_context(self, kind: str, request: Mapping[str, Any], decoder: Decoder) -> Future[Any]:
+        if not self._config.has_memory:
+            raise no_memory()
+        given = {name: value for name, value in request.items() if value is not None or name == "value"}
+        return self._call({kind: given}, decoder)
 
     def _call(self, request: Mapping[str, Any], decoder: Any) -> Future[Any]:
         trace = {"traceparent": self.task.traceparent} if self.task.traceparent else {}

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from agentmesh.channel import Channel, Message
-from agentmesh.errors import AgentError, TaskCanceled, ToolError
+from agentmesh.errors import AgentError, CallError, TaskCanceled, ToolError
 from agentmesh.parts import artifact_text, parts_text
 
 Decoder = Callable[[Message], Any]
@@ -68,7 +68,7 @@ def tool_decoder(tool: str) -> Decoder:
     """Structured content if the result has it, its text otherwise. Raises ToolError."""
 
     def decode(reply: Message) -> Any:
-        result = _result(reply, tool, ToolError)
+        result = read_result(reply, tool, ToolError)
         text = parts_text(result.get("content"))
         if result.get("isError"):
             raise ToolError(tool, "failed", text or f"tool {tool} reported an error without a text")
@@ -82,7 +82,7 @@ def agent_decoder(agent: str) -> Decoder:
     """The text of an agent's answer. Raises AgentError."""
 
     def decode(reply: Message) -> str:
-        result = _result(reply, agent, AgentError)
+        result = read_result(reply, agent, AgentError)
         if "task" not in result:
             return parts_text((result.get("message") or {}).get("parts"))
         task = result["task"] or {}
@@ -98,7 +98,8 @@ def agent_decoder(agent: str) -> Decoder:
     return decode
 
 
-def _result(reply: Message, target: str, error_type: type[ToolError] | type[AgentError]) -> dict[str, Any]:
+def read_result(reply: Message, target: str, error_type: type[CallError]) -> dict[str, Any]:
+    """The result in a reply. Raises the error that is there instead."""
     error = reply.get("error")
     if error is not None:
         raise error_type(target, str(error.get("code", "failed")), str(error.get("message", "no message")))

@@ -61,6 +61,8 @@ class Config:
     line_bytes: int = DEFAULT_LINE_BYTES
     # A host that refuses events well below the line limit says so here.
     event_bytes: int = DEFAULT_LINE_BYTES
+    # An older host knows no memory of contexts.
+    has_memory: bool = False
 
     @staticmethod
     def parse(message: Mapping[str, Any]) -> Config:
@@ -81,6 +83,7 @@ class Config:
                 ),
                 line_bytes=line_bytes,
                 event_bytes=min(line_bytes, limits.get("event_bytes") or line_bytes),
+                has_memory=isinstance(message.get("memory"), Mapping),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ProtocolError(f"the host's config message is not valid: {error!r}") from error

@@ -73,6 +73,20 @@ class ToolError(CallError):
     kind = "tool"
 
 
+class ContextError(CallError):
+    """What belongs to the context could not be read or changed; `too_large`, `invalid`, `unavailable` …"""
+
+    kind = "context"
+
+
+class MemoryConflict(ContextError):
+    """The entry is not at the version that was expected. `actual` is its version, 0 if there is none."""
+
+    def __init__(self, key: str, message: str, actual: int) -> None:
+        super().__init__(key, "conflict", message or f"the entry is at version {actual}")
+        self.actual = actual
+
+
 class AgentError(CallError):
     """The other agent failed or refused the task, or the call did not reach it."""
 

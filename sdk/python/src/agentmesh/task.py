@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from agentmesh.errors import NotInTask
+from agentmesh.memory import Memory, PastTask, history, history_blocking
 from agentmesh.parts import Part, make_parts, parts_text
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Task:
         self.message: Mapping[str, Any] = request["message"]
         self.answers: Sequence[Mapping[str, Any]] = request.get("answers") or ()
         self.traceparent: str | None = request.get("traceparent")
+        #: What the agents remember that work in this context.
+        self.memory = Memory(attempt)
 
     @property
     def text(self) -> str:
@@ -109,6 +112,14 @@ class Task:
     async def call_agent(self, name: str, text: str) -> str:
         """Sends another agent a task and waits for the text of its answer. Raises AgentError."""
         return await asyncio.wrap_future(self._attempt.call_agent(name, text))
+
+    async def history(self, limit: int = 20, *, artifacts: bool = True) -> list[PastTask]:
+        """The last tasks of this context before this one, of all agents, oldest first."""
+        return await history(self._attempt, limit, artifacts)
+
+    def history_blocking(self, limit: int = 20, *, artifacts: bool = True) -> list[PastTask]:
+        """`history` for code that runs in a thread."""
+        return history_blocking(self._attempt, limit, artifacts)
 
     def call_tool_blocking(self, name: str, /, **arguments: Any) -> Any:
         """`call_tool` for code that runs in a thread."""

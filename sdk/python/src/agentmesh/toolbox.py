@@ -11,6 +11,8 @@ from agentmesh.binding import bound_config
 from agentmesh.config import Peer, Tool
 from agentmesh.task import current_task
 
+MEMORY = "context:memory"
+
 _REQUEST_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {
@@ -30,21 +32,25 @@ class Function:
     name: str
     description: str
     schema: Mapping[str, Any]
-    target: Tool | Peer
+    target: Tool | Peer | None = None
 
     async def call(self, arguments: Mapping[str, Any]) -> str:
         """Calls it on behalf of the current task; the text for the model. Raises CallError."""
         task = current_task()
         if isinstance(self.target, Peer):
             return await task.call_agent(self.target.name, _request(arguments))
-        return _text(await task.call_tool(self.target.name, **self._given(arguments)))
+        return _text(await task.call_tool(self._tool, **self._given(arguments)))
 
     def call_blocking(self, arguments: Mapping[str, Any]) -> str:
         """`call` for frameworks that call tools in a thread."""
         task = current_task()
         if isinstance(self.target, Peer):
             return task.call_agent_blocking(self.target.name, _request(arguments))
-        return _text(task.call_tool_blocking(self.target.name, **self._given(arguments)))
+        return _text(task.call_tool_blocking(self._tool, **self._given(arguments)))
+
+    @property
+    def _tool(self) -> str:
+        return self.target.name if self.target else self.name
 
     def _given(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         # Frameworks fill in null for what the model left out; a strict server refuses that.
@@ -52,9 +58,55 @@ class Function:
         return {key: value for key, value in arguments.items() if value is not None or key in required}
 
 
+class Recall(Function):
+    """Reads the memory of the context."""
+
+    async def call(self, arguments: Mapping[str, Any]) -> str:
+        memory = current_task().memory
+        if key := arguments.get("key"):
+            return _text(await memory.get(str(key)))
+        return _text({entry.key: entry.value for entry in await memory.items()})
+
+    def call_blocking(self, arguments: Mapping[str, Any]) -> str:
+        memory = current_task().memory
+        if key := arguments.get("key"):
+            return _text(memory.get_blocking(str(key)))
+        return _text({entry.key: entry.value for entry in memory.items_blocking()})
+
+
+class Remember(Function):
+    """Writes to the memory of the context."""
+
+    async def call(self, arguments: Mapping[str, Any]) -> str:
+        await current_task().memory.set(str(arguments["key"]), arguments["value"])
+        return "remembered"
+
+    def call_blocking(self, arguments: Mapping[str, Any]) -> str:
+        current_task().memory.set_blocking(str(arguments["key"]), arguments["value"])
+        return "remembered"
+
+
 def functions(*names: str) -> list[Function]:
-    """The functions for these tools and agents, or for all that the agent may use. Raises ConfigError."""
-    return [_function(name, target) for name, target in bound_config().select(names)]
+    """The functions for these tools and agents, or for all that the agent may use. Raises ConfigError.
+
+    `context:memory` stands for two that read and write what the context's agents remember.
+    """
+    named = [name for name in names if name != MEMORY]
+    # Without any name it is all tools and agents; the memory alone is not that.
+    selected = bound_config().select(named) if named or not names else []
+    found = [_function(name, target) for name, target in selected]
+    return found if len(named) == len(names) else [*found, *_memory_functions()]
+
+
+def _memory_functions() -> list[Function]:
+    key = {"type": "string", "description": "What it is about"}
+    value = {"type": "string", "description": "What is to be remembered"}
+    recall = {"type": "object", "properties": {"key": key}}
+    remember = {"type": "object", "properties": {"key": key, "value": value}, "required": ["key", "value"]}
+    return [
+        Recall("recall", "Reads what was remembered in this conversation: all of it without a key", recall),
+        Remember("remember", "Remembers something for the rest of this conversation", remember),
+    ]
 
 
 def _function(name: str, target: Tool | Peer) -> Function:

@@ -146,3 +146,52 @@ leftover_input = sys.stdin.read()
 
 async def reads_stdin(task):
     return f"stdin was {leftover_input!r}"
+
+
+async def remembers(task):
+    """Does with the memory what the text says."""
+    memory = task.memory
+    match task.text.split():
+        case ["get", key]:
+            return repr(await memory.get(key, "nothing"))
+        case ["set", key, value, *expect]:
+            try:
+                return str(await memory.set(key, value, expect=int(expect[0]) if expect else None))
+            except agentmesh.MemoryConflict as error:
+                return f"{error.target}: {error.code}: it is at {error.actual}"
+        case ["delete", key]:
+            await memory.delete(key)
+        case ["items"]:
+            return ", ".join(f"{e.key}={e.value}@{e.version}" for e in await memory.items())
+        case ["count", key]:
+            return str(await memory.update(key, lambda n: n + 1, 0))
+    return None
+
+
+def remembers_in_a_thread(task):
+    memory = task.memory
+    memory.set_blocking("k", [1], expect=0)
+    total = memory.update_blocking("k", lambda known: [*known, 2])
+    items = [entry.key for entry in memory.items_blocking()]
+    memory.delete_blocking("k")
+    past = [earlier.text for earlier in task.history_blocking(1)]
+    return {"total": total, "items": items, "left": memory.get_blocking("k"), "past": past}
+
+
+async def historian(task):
+    past = await task.history(3)
+    return "; ".join(f"{t.agent}/{t.state.removeprefix('TASK_STATE_')}: {t.text} -> {t.answer}" for t in past)
+
+
+async def uses_functions(task):
+    from agentmesh.toolbox import functions
+
+    by_name = {function.name: function for function in functions("context:memory", "math/echo")}
+    said = [await by_name["remember"].call({"key": "k", "value": "v"}), await by_name["recall"].call({})]
+    said += await asyncio.to_thread(
+        lambda: [
+            by_name["remember"].call_blocking({"key": "l", "value": "w"}),
+            by_name["recall"].call_blocking({"key": "l"}),
+        ]
+    )
+    return f"{sorted(by_name)} {said} {[function.name for function in functions()]}"

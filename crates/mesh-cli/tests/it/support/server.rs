@@ -59,6 +59,7 @@ struct Shared {
     script: Box<Script>,
     calls: Mutex<Vec<Call>>,
     card: Mutex<Value>,
+    keys: Mutex<Value>,
 }
 
 /// The running server.
@@ -82,6 +83,7 @@ impl Server {
             script: Box::new(script),
             calls: Mutex::default(),
             card: Mutex::new(card),
+            keys: Mutex::new(json!({ "keys": [] })),
         });
         let app = Router::new().fallback(answer).with_state(Arc::clone(&shared));
         tokio::spawn(axum::serve(listener, app).into_future());
@@ -95,6 +97,11 @@ impl Server {
     /// Changes the agent's card.
     pub(crate) fn set_card(&self, card: Value) {
         *self.shared.card.lock().unwrap() = card;
+    }
+
+    /// Changes the keys that the server publishes.
+    pub(crate) fn set_keys(&self, keys: Value) {
+        *self.shared.keys.lock().unwrap() = keys;
     }
 
     /// All POSTs so far.
@@ -151,6 +158,7 @@ fn get(shared: &Shared, path: &str) -> Response<Body> {
             "skills": [{"id": "proposal", "name": "Proposals"}], "card_url": "/card.json",
         }]}),
         "/card.json" | "/.well-known/agent-card.json" => shared.card.lock().unwrap().clone(),
+        "/.well-known/jwks.json" => shared.keys.lock().unwrap().clone(),
         _ => return Response::builder().status(StatusCode::NOT_FOUND).body(Body::empty()).unwrap(),
     };
     Response::builder().header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()

@@ -1,14 +1,15 @@
 //! From our model to the protobuf messages.
 
+use crate::card::EVENT_LOG_EXTENSION;
 use crate::push::PushConfig;
 use crate::wire::operate::Page;
 use a2a_pb::proto as pb;
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use mesh_core::Timestamp;
 use mesh_core::event::StreamResponse;
 use mesh_core::model::{Artifact, Content, Message, Metadata, Part, Role, Task, TaskState, TaskStatus};
+use mesh_core::{Seq, Timestamp};
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 
@@ -48,10 +49,11 @@ pub(super) fn page(page: &Page) -> Result<pb::ListTasksResponse, serde_json::Err
     })
 }
 
-/// One event as the log has it.
-pub(super) fn event(public: &[u8]) -> Result<pb::StreamResponse, serde_json::Error> {
+/// One event as the log has it. Its number is put into its metadata under the URI of our extension: protobuf has no other
+/// place for it.
+pub(super) fn event(public: &[u8], number: Option<Seq>) -> Result<pb::StreamResponse, serde_json::Error> {
     use pb::stream_response::Payload;
-    let payload = match serde_json::from_slice::<StreamResponse>(public)? {
+    let mut payload = match serde_json::from_slice::<StreamResponse>(public)? {
         StreamResponse::Task(whole) => Payload::Task(task(*whole)),
         StreamResponse::Message(whole) => Payload::Message(message(*whole)),
         StreamResponse::StatusUpdate(update) => Payload::StatusUpdate(pb::TaskStatusUpdateEvent {
@@ -69,6 +71,16 @@ pub(super) fn event(public: &[u8]) -> Result<pb::StreamResponse, serde_json::Err
             metadata: None,
         }),
     };
+    if let Some(number) = number {
+        let metadata = match &mut payload {
+            Payload::Task(task) => &mut task.metadata,
+            Payload::Message(message) => &mut message.metadata,
+            Payload::StatusUpdate(update) => &mut update.metadata,
+            Payload::ArtifactUpdate(update) => &mut update.metadata,
+        };
+        let number = value(serde_json::json!({ "event": number }));
+        metadata.get_or_insert_default().fields.insert(EVENT_LOG_EXTENSION.to_owned(), number);
+    }
     Ok(pb::StreamResponse { payload: Some(payload) })
 }
 

@@ -42,8 +42,10 @@ fn message(message: Message) {
 
 /// An event of the log can be sent out, and read by who gets it.
 pub(crate) fn event(public: &[u8]) {
-    let event = encode::event(public);
-    assert!(event.is_ok(), "{event:?}");
-    let Ok(event) = event else { return };
-    assert_eq!(pb::StreamResponse::decode(&*event.encode_to_vec()).as_ref(), Ok(&event));
+    for number in [None, Some(7)] {
+        let event = encode::event(public, number);
+        assert!(event.is_ok(), "{event:?}");
+        let Ok(event) = event else { return };
+        assert_eq!(pb::StreamResponse::decode(&*event.encode_to_vec()).as_ref(), Ok(&event));
+    }
 }

@@ -16,6 +16,7 @@ use axum::routing::{MethodRouter, post_service};
 use http::{Request, Response, header};
 use std::convert::Infallible;
 use std::sync::Arc;
+use tonic::codec::CompressionEncoding::Gzip;
 use tonic_health::pb::health_server::{self, HealthServer};
 use tonic_reflection::server::Builder;
 use tower::{Service, service_fn};
@@ -30,7 +31,10 @@ const DESCRIPTORS: &[u8] = include_bytes!("a2a.descriptors");
 /// The routes of the services.
 pub(super) fn router(host: &Arc<Host>) -> Router<Arc<Host>> {
     let limit = host.settings.body_limit();
-    let binding = A2aServiceServer::new(service::Binding(Arc::clone(host))).max_decoding_message_size(limit);
+    let binding = A2aServiceServer::new(service::Binding(Arc::clone(host)))
+        .max_decoding_message_size(limit)
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip);
     let health = HealthServer::new(health::Readiness(Arc::clone(host))).max_decoding_message_size(limit);
     let router = Router::new()
         .route(&format!("/{SERVICE_NAME}/{{*method}}"), route(binding))

@@ -1,16 +1,20 @@
 //! The service of the specification's `a2a.proto`.
 
 use super::{decode, encode, status};
+use crate::card::EVENT_LOG_EXTENSION;
 use crate::host::Host;
 use crate::subscribe::Subscription;
-use crate::wire::operate::{Arrival, Method, Operation, Outcome, last_event_id};
+use crate::wire::operate::{Arrival, Method, Operation, Outcome, resume_after};
+use crate::wire::params::CardParams;
 use crate::wire::version::{self, Asked};
+use a2a_pb::pbconv::to_proto_agent_card;
 use a2a_pb::proto as pb;
 use a2a_pb::proto::a2a_service_server::A2aService;
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
-use mesh_core::{A2aError, TraceContext};
+use mesh_core::A2aError;
+use prost::Message;
 use std::sync::Arc;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -26,13 +30,27 @@ impl Binding {
         metadata: &MetadataMap,
         method: Method,
         operation: impl FnOnce() -> Result<Operation, A2aError>,
-    ) -> Result<(Outcome, TraceContext), Status> {
+    ) -> Result<(Outcome, Arrival), Status> {
         let arrival = Arrival::now(&self.0, metadata.as_ref());
-        let trace = arrival.trace();
         let operation = check_version(metadata).and_then(|()| operation());
         // The operation's own state is large, and there may be many streams.
         let outcome = arrival.perform(&self.0, Some(method), operation).boxed().await;
-        outcome.map(|outcome| (outcome, trace)).map_err(|error| status::of(error, trace))
+        match outcome {
+            Ok(outcome) => Ok((outcome, arrival)),
+            Err(error) => Err(status::of(error, arrival.trace())),
+        }
+    }
+
+    /// An answer of one message, compressed from `limits.compress_from` if the client takes it so.
+    fn answer<T: Message>(&self, message: T, arrival: &Arrival) -> Response<T> {
+        let large =
+            u64::try_from(message.encoded_len()).unwrap_or(u64::MAX) >= self.0.settings.limits.compress_from;
+        let mut response = Response::new(message);
+        if !large {
+            response.disable_compression();
+        }
+        arrival.extensions.announce(response.metadata_mut().as_mut());
+        response
     }
 
     async fn task(
@@ -40,10 +58,10 @@ impl Binding {
         metadata: &MetadataMap,
         method: Method,
         operation: impl FnOnce() -> Result<Operation, A2aError>,
-    ) -> Result<pb::Task, Status> {
+    ) -> Result<(pb::Task, Arrival), Status> {
         match self.perform(metadata, method, operation).await? {
-            (Outcome::Task(task) | Outcome::Sent(task), _) => Ok(encode::task(*task)),
-            (_, trace) => Err(status::of(A2aError::internal(), trace)),
+            (Outcome::Task(task) | Outcome::Sent(task), arrival) => Ok((encode::task(*task), arrival)),
+            (_, arrival) => Err(unexpected(&arrival)),
         }
     }
 
@@ -54,8 +72,14 @@ impl Binding {
         operation: impl FnOnce() -> Result<Operation, A2aError>,
     ) -> Answer<Events> {
         match self.perform(metadata, method, operation).await? {
-            (Outcome::Stream(subscription), trace) => Ok(Response::new(events(*subscription, trace))),
-            (_, trace) => Err(status::of(A2aError::internal(), trace)),
+            (Outcome::Stream(subscription), arrival) => {
+                let mut response = Response::new(events(*subscription, &arrival));
+                // Each event would be compressed by itself, which saves little.
+                response.disable_compression();
+                arrival.extensions.announce(response.metadata_mut().as_mut());
+                Ok(response)
+            }
+            (_, arrival) => Err(unexpected(&arrival)),
         }
     }
 
@@ -66,30 +90,26 @@ impl Binding {
         operation: impl FnOnce() -> Result<Operation, A2aError>,
     ) -> Answer<pb::TaskPushNotificationConfig> {
         match self.perform(metadata, method, operation).await? {
-            (Outcome::PushConfig(config), _) => Ok(Response::new(encode::push_config(*config))),
-            (_, trace) => Err(status::of(A2aError::internal(), trace)),
+            (Outcome::PushConfig(config), arrival) => Ok(self.answer(encode::push_config(*config), &arrival)),
+            (_, arrival) => Err(unexpected(&arrival)),
         }
     }
-
-    /// For the operations that this host only refuses.
-    async fn refuse<T>(&self, metadata: &MetadataMap, method: Method, operation: Operation) -> Answer<T> {
-        let (_, trace) = self.perform(metadata, method, || Ok(operation)).await?;
-        Err(status::of(A2aError::internal(), trace))
-    }
 }
 
-/// The service's name is that of 1.0, so a client that says nothing means that.
+/// An outcome of another operation than was asked for.
+fn unexpected(arrival: &Arrival) -> Status {
+    status::of(A2aError::internal(), arrival.trace())
+}
+
 fn check_version(metadata: &MetadataMap) -> Result<(), A2aError> {
     let asked = metadata.get(version::HEADER).map(|value| value.to_str().unwrap_or("not text"));
-    match Asked::parse(asked.unwrap_or_default()) {
-        Asked::V1 | Asked::Nothing => Ok(()),
-        Asked::V03 => Err(version::refusal("0.3")),
-        Asked::Other(asked) => Err(version::refusal(asked)),
-    }
+    version::only_v1(Asked::parse(asked.unwrap_or_default()))
 }
 
-/// Events of a subscription, read from the log when the client takes them.
-fn events(subscription: Subscription, trace: TraceContext) -> Events {
+/// Events of a subscription, read from the log when the client takes them; with their numbers, if the client asks for our
+/// extension.
+fn events(subscription: Subscription, arrival: &Arrival) -> Events {
+    let (trace, numbered) = (arrival.trace(), arrival.extensions.activated(EVENT_LOG_EXTENSION));
     let failed = move |why: &dyn std::fmt::Display| {
         tracing::error!(error = %why, "a stream ends because the log cannot be read");
         status::of(A2aError::internal(), trace)
@@ -99,8 +119,10 @@ fn events(subscription: Subscription, trace: TraceContext) -> Events {
         let (batch, go_on) = match subscription.next().await {
             Ok(None) => return None,
             Ok(Some(events)) => {
-                let decoded =
-                    events.iter().map(|event| encode::event(&event.public).map_err(|why| failed(&why)));
+                let decoded = events.iter().map(|event| {
+                    let number = numbered.then_some(event.seq);
+                    encode::event(&event.public, number).map_err(|why| failed(&why))
+                });
                 let batch: Vec<_> = decoded.collect();
                 let whole = batch.iter().all(Result::is_ok);
                 (batch, whole)
@@ -120,9 +142,9 @@ impl A2aService for Binding {
     ) -> Answer<pb::SendMessageResponse> {
         let (metadata, _, message) = request.into_parts();
         let operation = || decode::send(message).map(Operation::Send);
-        let task = self.task(&metadata, Method::SendMessage, operation).await?;
+        let (task, arrival) = self.task(&metadata, Method::SendMessage, operation).await?;
         let payload = Some(pb::send_message_response::Payload::Task(task));
-        Ok(Response::new(pb::SendMessageResponse { payload }))
+        Ok(self.answer(pb::SendMessageResponse { payload }, &arrival))
     }
 
     type SendStreamingMessageStream = Events;
@@ -135,26 +157,31 @@ impl A2aService for Binding {
 
     async fn get_task(&self, request: Request<pb::GetTaskRequest>) -> Answer<pb::Task> {
         let (metadata, _, asked) = request.into_parts();
-        let task = self.task(&metadata, Method::GetTask, || Ok(Operation::Get(decode::get(asked)))).await?;
-        Ok(Response::new(task))
+        let operation = || Ok(Operation::Get(decode::get(asked)));
+        let (task, arrival) = self.task(&metadata, Method::GetTask, operation).await?;
+        Ok(self.answer(task, &arrival))
     }
 
     async fn list_tasks(&self, request: Request<pb::ListTasksRequest>) -> Answer<pb::ListTasksResponse> {
         let (metadata, _, asked) = request.into_parts();
         let operation = || decode::list(asked).map(Operation::List);
         match self.perform(&metadata, Method::ListTasks, operation).await? {
-            (Outcome::Page(page), trace) => encode::page(&page).map(Response::new).map_err(|why| {
-                tracing::error!(error = %why, "a listed task cannot be read");
-                status::of(A2aError::internal(), trace)
-            }),
-            (_, trace) => Err(status::of(A2aError::internal(), trace)),
+            (Outcome::Page(page), arrival) => match encode::page(&page) {
+                Ok(page) => Ok(self.answer(page, &arrival)),
+                Err(why) => {
+                    tracing::error!(error = %why, "a listed task cannot be read");
+                    Err(status::of(A2aError::internal(), arrival.trace()))
+                }
+            },
+            (_, arrival) => Err(unexpected(&arrival)),
         }
     }
 
     async fn cancel_task(&self, request: Request<pb::CancelTaskRequest>) -> Answer<pb::Task> {
         let (metadata, _, asked) = request.into_parts();
         let operation = || Ok(Operation::Cancel(decode::task(asked.tenant, asked.id)));
-        Ok(Response::new(self.task(&metadata, Method::CancelTask, operation).await?))
+        let (task, arrival) = self.task(&metadata, Method::CancelTask, operation).await?;
+        Ok(self.answer(task, &arrival))
     }
 
     type SubscribeToTaskStream = Events;
@@ -163,7 +190,7 @@ impl A2aService for Binding {
     async fn subscribe_to_task(&self, request: Request<pb::SubscribeToTaskRequest>) -> Answer<Events> {
         let (metadata, _, asked) = request.into_parts();
         let operation = || {
-            let after = last_event_id(AsRef::<http::HeaderMap>::as_ref(&metadata).get("last-event-id"))?;
+            let after = resume_after(metadata.as_ref(), None)?;
             Ok(Operation::Subscribe { params: decode::task(asked.tenant, asked.id), after })
         };
         self.events(&metadata, Method::SubscribeToTask, operation).await
@@ -195,12 +222,13 @@ impl A2aService for Binding {
         let (metadata, _, asked) = request.into_parts();
         let operation = || Ok(Operation::ListPush(decode::push(asked.tenant, asked.task_id, String::new())));
         match self.perform(&metadata, Method::ListPushConfigs, operation).await? {
-            (Outcome::PushConfigs(configs), _) => {
+            (Outcome::PushConfigs(configs), arrival) => {
                 let configs = configs.into_iter().map(encode::push_config).collect();
                 let next_page_token = String::new();
-                Ok(Response::new(pb::ListTaskPushNotificationConfigsResponse { configs, next_page_token }))
+                let response = pb::ListTaskPushNotificationConfigsResponse { configs, next_page_token };
+                Ok(self.answer(response, &arrival))
             }
-            (_, trace) => Err(status::of(A2aError::internal(), trace)),
+            (_, arrival) => Err(unexpected(&arrival)),
         }
     }
 
@@ -208,7 +236,17 @@ impl A2aService for Binding {
         &self,
         request: Request<pb::GetExtendedAgentCardRequest>,
     ) -> Answer<pb::AgentCard> {
-        self.refuse(request.metadata(), Method::GetExtendedAgentCard, Operation::ExtendedCard).await
+        let (metadata, _, asked) = request.into_parts();
+        let tenant = Some(asked.tenant).filter(|tenant| !tenant.is_empty());
+        let operation = || Ok(Operation::ExtendedCard(CardParams { tenant }));
+        let (outcome, arrival) = self.perform(&metadata, Method::GetExtendedAgentCard, operation).await?;
+        match outcome {
+            Outcome::Card(published) => {
+                let forms = published.extended.as_ref().ok_or_else(|| unexpected(&arrival))?;
+                Ok(self.answer(to_proto_agent_card(&forms.card), &arrival))
+            }
+            _ => Err(unexpected(&arrival)),
+        }
     }
 
     async fn delete_task_push_notification_config(
@@ -218,8 +256,8 @@ impl A2aService for Binding {
         let (metadata, _, asked) = request.into_parts();
         let operation = || Ok(Operation::DeletePush(decode::push(asked.tenant, asked.task_id, asked.id)));
         match self.perform(&metadata, Method::DeletePushConfig, operation).await? {
-            (Outcome::Nothing, _) => Ok(Response::new(())),
-            (_, trace) => Err(status::of(A2aError::internal(), trace)),
+            (Outcome::Nothing, arrival) => Ok(self.answer((), &arrival)),
+            (_, arrival) => Err(unexpected(&arrival)),
         }
     }
 }

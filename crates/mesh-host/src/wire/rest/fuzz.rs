@@ -18,6 +18,9 @@ pub fn query(data: &[u8]) {
     let Some((kind, text)) = data.split_first() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };
     let _ = query::tenant(text);
+    if let Ok(Some(after)) = query::after_event(text) {
+        assert_eq!(query::after_event(&format!("afterEvent={after}")), Ok(Some(after)));
+    }
     if kind % 2 == 0 {
         let Ok(params) = query::task(text, "t".to_owned()) else { return };
         let again = query::task(&write_task(&params), "t".to_owned()).map(|again| write_task(&again));
@@ -50,6 +53,7 @@ fn write(target: &Target) -> String {
             format!("/tasks/{}/pushNotificationConfigs/{}", escape(task), escape(id))
         }
         Resource::ExtendedCard => "/extendedAgentCard".to_owned(),
+        Resource::Context(id) => format!("/extensions/context/{}", escape(id)),
     };
     tenant.unwrap_or_default() + &path
 }

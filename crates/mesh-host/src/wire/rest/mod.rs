@@ -7,9 +7,10 @@ mod query;
 
 use self::path::{Resource, Target};
 use super::body::{self, Refusal, respond, status_json};
+use super::compression::Accepted;
 use super::envelope::check_depth;
-use super::operate::{Answer, Arrival, Method, Operation, Outcome, last_event_id};
-use super::params::{self, PushParams, TaskParams, without_params};
+use super::operate::{Answer, Arrival, Method, Operation, Outcome, resume_after};
+use super::params::{self, CardParams, EventNumber, PushParams, TaskParams, without_params};
 use super::sse::{self, Framing};
 use super::version::{self, Asked};
 use crate::host::Host;
@@ -19,16 +20,23 @@ use axum::extract::State;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use mesh_core::{A2aError, ErrorKind, TaskId};
+use mesh_core::{A2aError, ErrorKind, Seq, TaskId};
 use serde::Deserialize;
 use std::sync::Arc;
 
 const A2A_JSON: &str = "application/a2a+json";
+/// What is said to one caller.
+const PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=60");
 const NO_SUCH_PATH: &str = "no such path; A2A is POST / (JSON-RPC) or the paths of its HTTP+JSON binding, such as POST \
                             /message:send, and the card is GET /.well-known/agent-card.json";
 
 /// Answers every path that is not one of the other bindings.
 pub(super) async fn handle(State(host): State<Arc<Host>>, request: Request<Body>) -> Response<Body> {
+    let accepted = Accepted::of(request.headers());
+    accepted.apply(host.settings.limits.compress_from, answer(&host, request).await).await
+}
+
+async fn answer(host: &Arc<Host>, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let Some(Target { tenant, resource }) = Target::parse(head.uri.path()) else {
         return refuse(&Refusal::new(StatusCode::NOT_FOUND, NO_SUCH_PATH));
@@ -42,24 +50,34 @@ pub(super) async fn handle(State(host): State<Arc<Host>>, request: Request<Body>
             return response;
         }
     };
-    let arrival = Arrival::now(&host, &head.headers);
+    let arrival = Arrival::now(host, &head.headers);
     // HTTP's own refusals have a status that the error's kind does not tell.
     let mut status = None;
-    let operation = decode(&host, &head, body, tenant, resource, method).await.map_err(|refusal| {
+    let operation = decode(host, &head, body, tenant, resource, method).await.map_err(|refusal| {
         status = Some(refusal.status);
         refusal.error
     });
-    match arrival.perform(&host, Some(method), operation).await.and_then(Outcome::answer) {
-        Ok(Answer::Json(result)) => respond(StatusCode::OK, A2A_JSON, Bytes::from(result)),
-        Ok(Answer::Stream(subscription)) => {
-            body::stream(Body::from_stream(sse::frames(Framing::Bare, *subscription)))
+    let mut response = match arrival.perform(host, Some(method), operation).await.and_then(Outcome::answer) {
+        Ok(Answer::Json(result)) => {
+            let mut response = respond(StatusCode::OK, A2A_JSON, Bytes::from(result));
+            if method == Method::GetExtendedAgentCard {
+                response.headers_mut().insert(header::CACHE_CONTROL, PRIVATE);
+            }
+            response
         }
+        Ok(Answer::Stream(subscription)) => body::stream(Body::from_stream(sse::frames(
+            Framing::Bare,
+            *subscription,
+            host.settings.limits.keep_alive,
+        ))),
         Err(error) => {
             let mut refusal = Refusal::from(without_params(error, "body"));
             refusal.status = status.unwrap_or(refusal.status);
             refuse(&refusal)
         }
-    }
+    };
+    arrival.extensions.announce(response.headers_mut());
+    response
 }
 
 fn refuse(refusal: &Refusal) -> Response<Body> {
@@ -74,13 +92,7 @@ async fn decode(
     resource: Resource,
     method: Method,
 ) -> Result<Operation, Refusal> {
-    match Asked::of(&head.uri, &head.headers) {
-        Asked::V1 => {}
-        // The paths of 1.0 are its own; those of 0.3 are the same under /v1.
-        Asked::Nothing if tenant.as_deref() != Some("v1") => {}
-        Asked::Nothing | Asked::V03 => return Err(version::refusal("0.3").into()),
-        Asked::Other(asked) => return Err(version::refusal(asked).into()),
-    }
+    version::only_v1(Asked::of(&head.uri, &head.headers))?;
     let query = head.uri.query().unwrap_or_default();
     let mut operation = match resource {
         Resource::Send | Resource::Stream => {
@@ -89,11 +101,12 @@ async fn decode(
         }
         Resource::Tasks => Operation::List(query::list(query)?),
         Resource::Task(id) => Operation::Get(query::task(query, id)?),
-        Resource::Cancel(id) => Operation::Cancel(task(host, head, body, id).await?),
-        Resource::Subscribe(id) => Operation::Subscribe {
-            params: task(host, head, body, id).await?,
-            after: last_event_id(head.headers.get("last-event-id"))?,
-        },
+        Resource::Cancel(id) => Operation::Cancel(task(host, head, body, id).await?.0),
+        Resource::Subscribe(id) => {
+            let (params, named) = task(host, head, body, id).await?;
+            let named = query::after_event(query)?.or(named);
+            Operation::Subscribe { params, after: resume_after(&head.headers, named)? }
+        }
         Resource::PushConfigs(task) if method == Method::CreatePushConfig => {
             let body = body::read(host, &head.headers, body).await?;
             let mut config: PushConfig = params::decode(json(host, &body)?)?;
@@ -116,10 +129,8 @@ async fn decode(
                 Operation::GetPush(params)
             }
         }
-        Resource::ExtendedCard => {
-            query::tenant(query)?;
-            Operation::ExtendedCard
-        }
+        Resource::ExtendedCard => Operation::ExtendedCard(CardParams { tenant: query::tenant(query)? }),
+        Resource::Context(id) => Operation::Context(query::context(query, id)?),
     };
     if let (Some(tenant), Some(field)) = (tenant, operation.tenant_mut()) {
         if field.as_ref().is_some_and(|named| !named.is_empty() && *named != tenant) {
@@ -136,26 +147,34 @@ fn push(query: &str, task: String, id: String) -> Result<PushParams, A2aError> {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct TaskBody {
     #[serde(default)]
     tenant: Option<String>,
     #[serde(default)]
     id: Option<TaskId>,
+    #[serde(default)]
+    after_event: Option<EventNumber>,
 }
 
-/// The parameters of a task whose id is in the path; a body may repeat it.
-async fn task(host: &Host, head: &Parts, body: Body, id: String) -> Result<TaskParams, Refusal> {
+/// The parameters of a task whose id is in the path; a body may repeat it, and name the event to resume from.
+async fn task(
+    host: &Host,
+    head: &Parts,
+    body: Body,
+    id: String,
+) -> Result<(TaskParams, Option<Seq>), Refusal> {
     let mut params = query::task(head.uri.query().unwrap_or_default(), id)?;
     let body = body::read_optional(host, &head.headers, body).await?;
     if body.is_empty() {
-        return Ok(params);
+        return Ok((params, None));
     }
     let named: TaskBody = params::decode(json(host, &body)?)?;
     if named.id.is_some_and(|named| !named.as_str().is_empty() && named != params.id) {
         return Err(A2aError::invalid("id", "is another one than in the path").into());
     }
     params.tenant = named.tenant.or(params.tenant);
-    Ok(params)
+    Ok((params, named.after_event.map(Seq::from)))
 }
 
 /// A body as text whose JSON is not too deep.

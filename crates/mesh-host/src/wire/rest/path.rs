@@ -21,6 +21,8 @@ pub(super) enum Resource {
     PushConfigs(String),
     PushConfig(String, String),
     ExtendedCard,
+    /// Our extension (docs/context.md).
+    Context(String),
 }
 
 /// What follows a configuration's id in the path of our extension.
@@ -63,6 +65,7 @@ impl Resource {
                 Self::PushConfig(task.to_owned(), id.to_owned())
             }
             ["extendedAgentCard"] => Self::ExtendedCard,
+            ["extensions", "context", id] => Self::Context(id.to_owned()),
             _ => return None,
         })
     }
@@ -93,11 +96,12 @@ impl Resource {
                 &[(Verb::GET, Method::GetPushConfig), (Verb::DELETE, Method::DeletePushConfig)]
             }
             Self::ExtendedCard => &[(Verb::GET, Method::GetExtendedAgentCard)],
+            Self::Context(_) => &[(Verb::GET, Method::GetContext)],
         };
         allowed.iter().find(|(allowed, _)| allowed == verb).map(|(_, method)| *method).ok_or_else(|| {
             match self {
                 Self::Send | Self::Stream | Self::Cancel(_) => "POST",
-                Self::Tasks | Self::Task(_) | Self::ExtendedCard => "GET",
+                Self::Tasks | Self::Task(_) | Self::ExtendedCard | Self::Context(_) => "GET",
                 Self::Subscribe(_) | Self::PushConfigs(_) => "GET, POST",
                 Self::PushConfig(_, id) if id.ends_with(RETRY) => "GET, DELETE, POST",
                 Self::PushConfig(..) => "GET, DELETE",
@@ -142,6 +146,7 @@ mod tests {
             ("/tasks/1/pushNotificationConfigs", Resource::PushConfigs("1".to_owned())),
             ("/tasks/1/pushNotificationConfigs/2", Resource::PushConfig("1".to_owned(), "2".to_owned())),
             ("/extendedAgentCard", Resource::ExtendedCard),
+            ("/extensions/context/a%2Fb%20c", Resource::Context("a/b c".to_owned())),
         ] {
             assert_eq!(Target::parse(path).as_ref().map(|t| &t.resource), Some(&resource), "{path}");
             assert_eq!(Target::parse(&format!("/a%20b{path}")), target(Some("a b"), resource), "{path}");
@@ -172,6 +177,8 @@ mod tests {
             "/tasks/1/pushNotificationConfigs/2/3",
             "/x/tasks/1/pushNotificationConfigs/2/3",
             "//tasks",
+            "/extensions/context",
+            "/extensions/context/a/b",
             "/a/b/c/d/e/f/g/h",
         ] {
             assert_eq!(Target::parse(path), None, "{path}");

@@ -4,8 +4,8 @@
 //! client would not get what it asked for.
 
 use super::path::unescape;
-use crate::wire::params::{ListParams, TaskParams, parse_state};
-use mesh_core::{A2aError, ContextId, TaskId, Timestamp};
+use crate::wire::params::{ContextParams, ListParams, TaskParams, parse_state};
+use mesh_core::{A2aError, ContextId, Seq, TaskId, Timestamp};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -73,6 +73,12 @@ pub(super) fn task(query: &str, id: String) -> Result<TaskParams, A2aError> {
     })
 }
 
+/// The event that a subscriber has, of our extension.
+pub(super) fn after_event(query: &str) -> Result<Option<Seq>, A2aError> {
+    Query::parse(query, ["afterEvent"])?
+        .typed::<Seq>("afterEvent", "the number of an event, 0 for all of them")
+}
+
 /// The parameters of ListTasks.
 pub(super) fn list(query: &str) -> Result<ListParams, A2aError> {
     let names = [
@@ -98,6 +104,17 @@ pub(super) fn list(query: &str) -> Result<ListParams, A2aError> {
         history_length: query.typed::<i32>("historyLength", "a whole number")?.map(i64::from),
         status_timestamp_after: query.read("statusTimestampAfter", time)?,
         include_artifacts: query.typed::<bool>("includeArtifacts", "true or false")?,
+    })
+}
+
+/// The parameters of reading a context.
+pub(super) fn context(query: &str, id: String) -> Result<ContextParams, A2aError> {
+    let mut query = Query::parse(query, ["tenant", "pageSize", "pageToken"])?;
+    Ok(ContextParams {
+        context_id: ContextId::from(id),
+        page_size: query.typed::<i32>("pageSize", "a whole number")?.map(i64::from),
+        page_token: query.take("pageToken"),
+        tenant: query.take("tenant"),
     })
 }
 
@@ -145,5 +162,11 @@ mod tests {
             assert!(error.message.starts_with(&format!("{name}: ")), "{text}: {error}");
         }
         assert!(task("history-length=1", "1".to_owned()).is_err());
+        for wrong in
+            ["afterEvent=", "afterEvent=-1", "afterEvent=1.5", "after_event=1", "afterEvent=1&afterEvent=1"]
+        {
+            assert!(after_event(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!((after_event("afterEvent=7"), after_event("")), (Ok(Some(7)), Ok(None)));
     }
 }

@@ -17,9 +17,13 @@ pub(crate) fn answer(outcome: Outcome) -> Result<Answer, A2aError> {
         Outcome::Stream(subscription) => Ok(Answer::Stream(subscription)),
         Outcome::PushConfig(config) => json(&push_config(*config)),
         Outcome::PushConfigs(configs) => json(&Value::Array(configs.into_iter().map(push_config).collect())),
+        Outcome::Card(published) => {
+            let forms = published.extended.as_ref().ok_or_else(A2aError::internal)?;
+            Ok(Answer::Json(forms.both.body.to_vec()))
+        }
         Outcome::Nothing => json(&Value::Null),
-        // 0.3 lists no tasks, and has not our operation.
-        Outcome::Page(_) | Outcome::Retried(_) => Err(A2aError::internal()),
+        // 0.3 lists no tasks, and has no names for our extensions.
+        Outcome::Page(_) | Outcome::Context(_) | Outcome::Retried(_) => Err(A2aError::internal()),
     }
 }
 

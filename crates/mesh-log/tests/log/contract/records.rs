@@ -79,6 +79,20 @@ pub(crate) async fn records_are_listed_by_tenant_and_name_in_pages(log: Log) {
     assert_eq!(names(records, None, "").await, [":x=\u{e4}.*>", "a:x/1", "a:x/2", "a:y/1", "b:x/1"]);
     assert_eq!(names(records, Some("a"), "x/").await, ["a:x/1", "a:x/2"]);
     assert_eq!(names(records, Some("c"), "").await, [""; 0]);
+    for (tenant, prefix, count) in
+        [("a", "x/", 2), ("a", "", 3), ("a", "x/1", 1), ("a", "z", 0), ("c", "", 0)]
+    {
+        let counted = records.count(Space::Context, &tenant.into(), prefix).await.unwrap();
+        assert_eq!(counted, count, "{tenant} {prefix}");
+    }
+    let after = record("a", "x/1");
+    let within = records.list(Space::Context, Some(&"a".into()), "x/", Some(&after), 9).await.unwrap();
+    assert_eq!(within.iter().map(|record| &*record.key.name).collect::<Vec<_>>(), ["x/2"]);
+    for (tenant, name) in [("a", "y/1"), ("b", "x/1")] {
+        let beyond = record(tenant, name);
+        let none = records.list(Space::Context, Some(&"a".into()), "x/", Some(&beyond), 9).await.unwrap();
+        assert!(none.is_empty(), "{beyond:?}");
+    }
     let mut paged = Vec::new();
     let mut after = None;
     loop {
