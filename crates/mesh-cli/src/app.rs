@@ -1,6 +1,6 @@
 //! From the command line to an exit code.
 
-use crate::cli::{Cli, Command, WorkerCommand};
+use crate::cli::{Cli, Command, PushCommand, WorkerCommand};
 use crate::exit::{ExitStatus, Outcome};
 use crate::output::Printer;
 use crate::{check, commands};
@@ -56,6 +56,10 @@ async fn dispatch(command: Command, printer: &Printer) -> Outcome {
         Command::Card { command } => commands::card::run(command, printer).await,
         Command::Tools(args) => commands::tools::run(args, printer).await,
         Command::Call(args) => commands::call::run(args, printer).await,
+        Command::Push { command: PushCommand::Retry(args) } => commands::push::retry(args, printer).await,
+        Command::Backup(args) => commands::backup::run(args, printer).await,
+        Command::Restore(args) => commands::restore::run(args, printer).await,
+        Command::Doctor(args) => commands::doctor::run(args, printer).await,
         Command::Check(args) => commands::check::run(&args, printer),
         Command::Schema => commands::schema::run(printer),
         Command::Worker { command: WorkerCommand::Check(args) } => check::run(args, printer).await,

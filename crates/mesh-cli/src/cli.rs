@@ -13,7 +13,7 @@ Exit status:
   1    the thing itself failed: task failed, rejected or canceled; tool error; failed check
   2    the command line or its input is wrong
   3    nobody answers at the address, or not with the protocol
-  4    no such agent, task or tool; the events are no longer kept
+  4    no such agent, task, context, tool or store; the events are no longer kept
   5    the mesh file is invalid
   6    the task waits for input or authorization
   130  interrupted (Ctrl-C); a task that was being watched goes on
@@ -53,6 +53,14 @@ pub(crate) enum Command {
     },
     Tools(ToolsArgs),
     Call(CallArgs),
+    /// Push notifications of a task
+    Push {
+        #[command(subcommand)]
+        command: PushCommand,
+    },
+    Backup(BackupArgs),
+    Restore(RestoreArgs),
+    Doctor(DoctorArgs),
     Check(CheckArgs),
     /// Print the JSON schema of the mesh file
     #[command(after_help = "For editors: agentmesh schema > mesh.schema.json")]
@@ -273,6 +281,102 @@ pub(crate) struct CancelArgs {
 
     #[command(flatten)]
     pub(crate) gateway: GatewayArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PushCommand {
+    Retry(PushRetryArgs),
+}
+
+/// Try push notifications again that were given up
+///
+/// Delivery goes on with the first event that the receiver does not have; none is left out. Which tasks have notifications
+/// that were given up is shown by `agentmesh tasks`, and why by `agentmesh task ID`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  agentmesh push retry 0198…              everything of the task that was given up
+  agentmesh push retry 0198… hook")]
+pub(crate) struct PushRetryArgs {
+    /// Id of the task
+    pub(crate) task: String,
+
+    /// Id of the push notification configuration [default: all that were given up]
+    pub(crate) config: Option<String>,
+
+    /// Agent that has the task: its name, or its URL [default: the mesh's agents are asked]
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
+}
+
+/// Where a store is.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StoreArgs {
+    /// Mesh file that names the store
+    #[arg(short, long, value_name = "FILE", default_value = "mesh.yaml", conflicts_with = "storage")]
+    pub(crate) file: PathBuf,
+
+    /// Directory of the store, or its file, where there is no mesh file
+    #[arg(long, value_name = "PATH")]
+    pub(crate) storage: Option<PathBuf>,
+}
+
+/// Copy the store of a mesh, also while it runs
+///
+/// The copy holds every task, event and record as of the moment at which it began, in one file that is checked before it
+/// gets its name. The mesh goes on meanwhile. The audit trail is not in it: it is a file of lines that any tool can copy.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  agentmesh backup /var/backups/mesh-$(date +%F).db
+  agentmesh backup --storage .agentmesh --force latest.db")]
+pub(crate) struct BackupArgs {
+    /// File to write
+    pub(crate) target: PathBuf,
+
+    /// Replace the file if it is there
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// Put a backup in the place of the store of a mesh that does not run
+///
+/// The backup is checked first. Tasks that were at work when it was made are taken up at the next start, as after a crash.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  agentmesh restore /var/backups/mesh-2026-11-26.db
+  agentmesh restore --force latest.db       replace a store that has tasks; it is kept under another name")]
+pub(crate) struct RestoreArgs {
+    /// File that `agentmesh backup` wrote
+    pub(crate) backup: PathBuf,
+
+    /// Replace a store that has tasks; it stays beside the new one under another name
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// Check a store, also while a mesh uses it
+///
+/// Reads everything and changes nothing: the file and its tables, every task with its events, every record, and the room on
+/// the disk. Exit status 1 if something is wrong; a warning is not.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  agentmesh doctor
+  agentmesh doctor --storage /var/backups/mesh-2026-11-26.db       a backup")]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 /// List the agents of the mesh

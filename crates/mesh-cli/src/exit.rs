@@ -14,7 +14,7 @@ pub(crate) enum ExitStatus {
     Usage = 2,
     /// Nobody answers, or not with the protocol.
     Unreachable = 3,
-    /// No such agent, task or tool; or the events are no longer kept.
+    /// No such agent, task, context, tool or store; or the events are no longer kept.
     NotFound = 4,
     /// The mesh file is invalid.
     InvalidConfig = 5,

@@ -14,6 +14,7 @@ mod output;
 mod render;
 mod run;
 mod sse;
+mod store;
 mod target;
 mod telemetry;
 

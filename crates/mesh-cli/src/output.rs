@@ -64,6 +64,7 @@ pub(crate) struct Printer {
     color_out: bool,
     color_err: bool,
     live: bool,
+    watched: bool,
     on_interrupt: Mutex<Option<String>>,
 }
 
@@ -80,6 +81,7 @@ impl Printer {
             color_out: color && out_tty,
             color_err: color && err_tty,
             live: out_tty,
+            watched: err_tty,
             on_interrupt: Mutex::new(None),
         }
     }
@@ -95,6 +97,7 @@ impl Printer {
             color_out: false,
             color_err: false,
             live,
+            watched: false,
             on_interrupt: Mutex::new(None),
         };
         (printer, out, err)
@@ -165,6 +168,13 @@ impl Printer {
     pub(crate) fn note(&self, text: &str) {
         // Somebody who closed standard error does not want to read it: not a failure.
         let _ = write_to(&self.err, |stream| writeln!(stream.to, "{text}"));
+    }
+
+    /// A line of progress that the next one replaces; an empty one takes it away. Only where somebody watches.
+    pub(crate) fn progress(&self, text: &str) {
+        if self.watched {
+            let _ = write_to(&self.err, |stream| write!(stream.to, "\r\u{1b}[K{text}"));
+        }
     }
 
     /// Says why a command failed.

@@ -193,6 +193,9 @@ pub(crate) fn task(printer: &Printer, agent: &str, task: &Value) -> Outcome<()> 
     row("state", &printer.ink(state_ink(view::state(task)), &clean(view::state_name(task))))?;
     row("since", &view::status_time(task).unwrap_or_default())?;
     row("says", &clean(view::status_text(task).trim_end()))?;
+    for config in view::given_up(task) {
+        row("push", &printer.ink(Ink::Red, &clean(&given_up(config))))?;
+    }
     for message in task["history"].as_array().into_iter().flatten() {
         let who = if message["role"] == "ROLE_AGENT" { "agent" } else { "user" };
         row(&format!("{who}:"), &clean(view::for_people(message).trim_end()))?;
@@ -202,6 +205,18 @@ pub(crate) fn task(printer: &Printer, agent: &str, task: &Value) -> Outcome<()> 
         printer.line(clean(&view::for_people(artifact)).trim_end_matches('\n'))?;
     }
     Ok(())
+}
+
+/// A push notification configuration that was given up.
+fn given_up(config: &Value) -> String {
+    let text = |name: &str| one_line(config[name].as_str().unwrap_or("?"));
+    let (event, tries) = (config["event"].as_u64().unwrap_or(0), config["tries"].as_u64().unwrap_or(0));
+    format!(
+        "{} given up since {}, from event {event} on, after {tries} tries: {}",
+        text("id"),
+        text("since"),
+        text("error")
+    )
 }
 
 #[cfg(test)]

@@ -9,6 +9,6 @@ mod published;
 pub(crate) use build::declared_extensions;
 #[cfg(feature = "fuzzing")]
 pub use build::fuzz;
-pub use build::{CONTEXT_EXTENSION, EVENT_LOG_EXTENSION};
+pub use build::{CONTEXT_EXTENSION, EVENT_LOG_EXTENSION, PUSH_STATE_EXTENSION};
 pub use published::CardKeyError;
 pub(crate) use published::{Document, Published, Publisher};

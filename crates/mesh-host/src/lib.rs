@@ -39,8 +39,23 @@ mod subscribe;
 mod wire;
 mod worker;
 
-pub use card::{CONTEXT_EXTENSION, CardKeyError, EVENT_LOG_EXTENSION};
+pub use card::{CONTEXT_EXTENSION, CardKeyError, EVENT_LOG_EXTENSION, PUSH_STATE_EXTENSION};
 pub use host::{Host, HostError, HostParts};
 pub use metrics::{AgentMetrics, HostMetrics};
 pub use retention::Swept;
 pub use settings::HostSettings;
+
+/// Whether a record of a store can be read by a host; the error says why not. For those who check stores.
+///
+/// # Errors
+/// It is not what any host has written.
+pub fn check_record(record: &mesh_log::Record) -> Result<(), String> {
+    match record.key.space {
+        mesh_log::Space::Push => push::check_record(&record.value),
+        mesh_log::Space::Hosts => serde_json::from_slice::<serde_json::Value>(&record.value)
+            .map(|_| ())
+            .map_err(|error| error.to_string()),
+        // What is remembered in a context is for agents to read.
+        mesh_log::Space::Context => Ok(()),
+    }
+}

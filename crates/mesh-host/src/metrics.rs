@@ -47,6 +47,7 @@ pub struct HostMetrics {
     fenced: Family<AgentLabel, Counter>,
     takeovers: Family<AgentLabel, Counter>,
     push: Family<PushLabels, Counter>,
+    push_given_up: Family<AgentLabel, Gauge>,
     trimmed: Family<AgentLabel, Counter>,
     deleted: Family<AgentLabel, Counter>,
     pressure: Family<StageLabels, Gauge>,
@@ -72,6 +73,7 @@ impl HostMetrics {
             fenced: Family::default(),
             takeovers: Family::default(),
             push: Family::default(),
+            push_given_up: Family::default(),
             trimmed: Family::default(),
             deleted: Family::default(),
             pressure: Family::default(),
@@ -108,6 +110,11 @@ impl HostMetrics {
             "a2a_push_notifications",
             "Push notifications by outcome: delivered, failed (tried again), given_up",
             m.push.clone(),
+        );
+        registry.register(
+            "a2a_push_given_up",
+            "Push notification configurations that were given up and wait to be tried again",
+            m.push_given_up.clone(),
         );
         registry.register(
             "a2a_trimmed_tasks",
@@ -148,6 +155,7 @@ impl HostMetrics {
             fenced: self.fenced.get_or_create_owned(&label),
             takeovers: self.takeovers.get_or_create_owned(&label),
             push: self.push.clone(),
+            push_given_up: self.push_given_up.get_or_create_owned(&label),
             trimmed: self.trimmed.get_or_create_owned(&label),
             deleted: self.deleted.get_or_create_owned(&label),
             pressure: self.pressure.clone(),
@@ -173,6 +181,7 @@ pub struct AgentMetrics {
     pub(crate) fenced: Counter,
     pub(crate) takeovers: Counter,
     push: Family<PushLabels, Counter>,
+    push_given_up: Gauge,
     pub(crate) trimmed: Counter,
     pub(crate) deleted: Counter,
     pressure: Family<StageLabels, Gauge>,
@@ -198,6 +207,11 @@ impl AgentMetrics {
     /// A push notification had this outcome.
     pub(crate) fn push(&self, outcome: &'static str) {
         self.push.get_or_create(&PushLabels { agent: self.agent.clone(), outcome }).inc();
+    }
+
+    /// So many push notification configurations are given up.
+    pub(crate) fn push_given_up(&self, count: usize) {
+        self.push_given_up.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// What there is to do on all hosts of the agent.

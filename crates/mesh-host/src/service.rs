@@ -1,9 +1,10 @@
 //! The operations of A2A 1.0 (section 3.1), whatever the binding.
 
+use crate::card::PUSH_STATE_EXTENSION;
 use crate::context::{ContextKey, Contexts, EntryPage};
 use crate::dispatch::Dispatcher;
 use crate::owner::{Ask, Created, Detail, OwnerError, Owners};
-use crate::push::{Push, PushConfig};
+use crate::push::{GivenUp, Push, PushConfig};
 use crate::settings::HostSettings;
 use crate::subscribe::{EndsAt, SubscribeError, Subscribers, Subscription};
 
@@ -126,14 +127,15 @@ impl Service {
         }
     }
 
-    /// GetTask (3.1.3).
-    pub(crate) async fn get(&self, caller: &Caller, id: &TaskId) -> Result<Task, A2aError> {
+    /// GetTask (3.1.3); with `push_state`, also what has become of its push notifications (our extension).
+    pub(crate) async fn get(&self, caller: &Caller, id: &TaskId, push_state: bool) -> Result<Task, A2aError> {
         let key = self.visible(caller, id, Action::ReadTask).await?.key;
-        self.owners
-            .snapshot(&key, Detail::Whole)
-            .await
-            .map(|s| s.task)
-            .map_err(|error| owner_error(&key, error))
+        let snapshot = self.owners.snapshot(&key, Detail::Whole).await;
+        let mut task = snapshot.map_err(|error| owner_error(&key, error))?.task;
+        if push_state {
+            add_push_state(&mut task, self.push.given_up(&key).await?);
+        }
+        Ok(task)
     }
 
     /// CancelTask (3.1.5): the task is canceled when this returns; its worker stops in the background.
@@ -174,6 +176,9 @@ impl Service {
                 Err(error) => return Err(owner_error(&head.key, error)),
             };
             task.limit_history(view.history);
+            if view.push_state {
+                add_push_state(&mut task, self.push.given_up_in_list(&head.key).await?);
+            }
             let task = serde_json::value::to_raw_value(&task).map_err(|_| A2aError::internal())?;
             bytes += task.get().len();
             listing.tasks.push(task);
@@ -249,6 +254,17 @@ impl Service {
     pub(crate) async fn delete_push(&self, caller: &Caller, task: &TaskId, id: &str) -> Result<(), A2aError> {
         let head = self.visible(caller, task, Action::ReadTask).await?;
         self.push.delete(&head.key, id).await
+    }
+
+    /// Tries again to deliver what was given up, of one configuration or of all (our extension).
+    pub(crate) async fn retry_push(
+        &self,
+        caller: &Caller,
+        task: &TaskId,
+        id: &str,
+    ) -> Result<Vec<String>, A2aError> {
+        let head = self.visible(caller, task, Action::ReadTask).await?;
+        self.push.retry(&head.key, id).await
     }
 
     /// Records what the client says, and then where it wants to hear of it. A client that gets no answer sends the message
@@ -442,4 +458,14 @@ pub(crate) struct Listing {
 pub(crate) struct View {
     pub(crate) detail: Detail,
     pub(crate) history: Option<usize>,
+    /// Which push notifications were given up.
+    pub(crate) push_state: bool,
+}
+
+/// Says in a task's metadata which of its push notification configurations were given up; nothing if there are none.
+fn add_push_state(task: &mut Task, given_up: Vec<GivenUp>) {
+    if !given_up.is_empty() {
+        let state = serde_json::json!({ "givenUp": given_up });
+        task.metadata.get_or_insert_default().insert(PUSH_STATE_EXTENSION.to_owned(), state);
+    }
 }

@@ -118,11 +118,37 @@ pub struct ReadLimit {
     pub events: usize,
     /// Bytes of their public parts at most.
     pub bytes: usize,
+    /// For readers who would throw them away: events whose public part begins so come with an empty one. At most
+    /// [`ReadLimit::LONGEST_BEGINNING`] bytes. What a store keeps apart from its rows is then not touched.
+    pub without: Option<&'static [u8]>,
+}
+
+impl ReadLimit {
+    /// Bytes of `without`.
+    pub const LONGEST_BEGINNING: usize = 64;
+
+    /// So many events and bytes at most.
+    pub const fn new(events: usize, bytes: usize) -> Self {
+        Self { events, bytes, without: None }
+    }
+
+    /// Whether an event with this public part comes with an empty one.
+    pub(crate) fn leaves_out(&self, public: &[u8]) -> bool {
+        self.without.is_some_and(|beginning| public.starts_with(beginning))
+    }
+
+    /// The event as the reader gets it.
+    pub(crate) fn show(&self, mut event: StoredEvent) -> StoredEvent {
+        if self.leaves_out(&event.public) {
+            event.public = Bytes::new();
+        }
+        event
+    }
 }
 
 impl Default for ReadLimit {
     fn default() -> Self {
-        Self { events: 512, bytes: 1 << 20 }
+        Self::new(512, 1 << 20)
     }
 }
 

@@ -15,6 +15,7 @@
 //!   writer.rs   the thread: batch, commit, publish, answer      apply.rs    one append inside a transaction
 //!   readers.rs  read connections on blocking threads            query.rs    what they ask
 //!   trim.rs     trimming, and giving room back                  error.rs    what SQLite says, in words of the contract
+//!   migrate.rs  the formats of the file                         store/      from outside: doctor, backup, restore
 //! ```
 //!
 //! Inside `jetstream` (streams and subjects: `docs/jetstream.md`):
@@ -25,12 +26,14 @@
 //!   link.rs     the connection and the stream                   frame.rs    one append as one message
 //!   publish.rs  append, and what became of it                   fetch.rs    reading frames
 //!   index.rs    the heads of all tasks                          follow.rs   the one consumer
-//!   trim.rs     trimming: one message instead of all
+//!   trim.rs     trimming: one message instead of all            examine.rs  from outside: doctor
 //! ```
 //!
-//! Both: `rings.rs` (recent events in memory), `tails.rs` (who follows which task).
+//! Both: `rings.rs` (recent events in memory), `tails.rs` (who follows which task), `soundness.rs` (what must be true of a
+//! task), `findings.rs` (what is not).
 
 mod contract;
+mod findings;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -38,6 +41,7 @@ mod jetstream;
 mod memory;
 mod records;
 mod rings;
+mod soundness;
 mod sqlite;
 mod tails;
 
@@ -45,8 +49,13 @@ pub use contract::{
     Append, AppendError, Ended, EventLog, ListQuery, LogError, NewEvent, Page, PageCursor, Pressure,
     ReadLimit, StoredEvent, TaskHead, Trim,
 };
+pub use findings::{Examination, Finding, Severity, StoreFacts};
 pub use jetstream::{JetStreamLog, JetStreamOptions};
 pub use memory::MemoryLog;
 pub use records::{Expect, LONGEST_VALUE, PutError, Record, RecordKey, Records, Space};
 pub use rings::TailCache;
-pub use sqlite::{Durability, SqliteLog, SqliteOptions, Usage};
+pub use soundness::TaskFault;
+pub use sqlite::{
+    Attendant, Backup, Durability, Progress, RecordCheck, Restored, SqliteLog, SqliteOptions, StoreFile,
+    Usage,
+};

@@ -110,7 +110,7 @@ impl Rings {
                 break;
             }
             room = room.saturating_sub(event.public.len());
-            taken.push(event.clone());
+            taken.push(limit.show(event.clone()));
         }
         // That there is nothing more is only said when it is so.
         (!taken.is_empty() || !behind).then_some(taken)
@@ -215,7 +215,7 @@ mod tests {
         let mut rings = Rings::new(BOUNDS);
         rings.push(&key(1), events(1..=3, 100));
         let count =
-            |events, bytes| rings.read(&key(1), 0, ReadLimit { events, bytes }).map(|read| read.len());
+            |events, bytes| rings.read(&key(1), 0, ReadLimit::new(events, bytes)).map(|read| read.len());
         assert_eq!(count(2, 1000), Some(2));
         assert_eq!(count(9, 250), Some(2));
         assert_eq!(count(9, 1), Some(1));

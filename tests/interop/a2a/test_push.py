@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +25,7 @@ from a2a.types import (
 )
 from a2a.utils.errors import InvalidParamsError, PushNotificationNotSupportedError, TaskNotFoundError
 
-from mesh import Mesh, scripted_agent
+from mesh import Mesh, binary, eventually, scripted_agent
 from official import connect, request, send
 from wire import Rpc, numbers, user_message
 
@@ -275,3 +276,44 @@ async def test_the_official_client_is_refused_push_notifications_where_there_are
         ):
             with pytest.raises(PushNotificationNotSupportedError):
                 await refused
+
+
+EXTENSION = "urn:agentmesh:a2a-extension:push-state:v1"
+
+
+async def test_what_was_given_up_is_shown_and_tried_again_from_the_command_line(
+    start_mesh: Callable[..., Mesh], receiver: Receiver
+) -> None:
+    mesh = start_mesh(CONFIG | {"push": CONFIG["push"] | {"retry_for": "1s"}})
+
+    def agentmesh(*arguments: str) -> str:
+        command = [binary("agentmesh"), *arguments, "--gateway", mesh.gateway]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    receiver.refusing = True
+    async with Rpc(mesh.agents["scripted"]) as rpc:
+        configuration = {"taskPushNotificationConfig": {"id": "hook", "url": receiver.url, "token": "shared"}}
+        params = user_message("chunks 3 && echo done") | {"configuration": configuration}
+        task = (await rpc.result("SendMessage", params))["task"]["id"]
+
+        async def given_up() -> bool:
+            asked = {"A2A-Version": "1.0", "A2A-Extensions": f"urn:other,{EXTENSION}"}
+            body = {"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {"id": task}}
+            answer = (await rpc.http.post("/", json=body, headers=asked)).json()["result"]
+            return EXTENSION in answer.get("metadata", {})
+
+        def marked() -> bool:
+            return "1 given up" in agentmesh("tasks")
+
+        await asyncio.to_thread(eventually, marked, what="it is given up")
+        assert await given_up()
+        shown = agentmesh("task", task)
+        assert "hook given up since" in shown
+        assert "from event 1 on" in shown
+        assert "shared" not in shown
+        receiver.refusing = False
+        assert json.loads(agentmesh("push", "retry", task, "-o", "json"))["retried"] == ["hook"]
+        await asyncio.to_thread(receiver.wait_for_end, task)
+        assert receiver.numbers(task) == numbers(await rpc.events(task))
+        assert not await given_up()
+    assert "given up" not in agentmesh("tasks")

@@ -4,7 +4,7 @@ use super::{Card, Event};
 use crate::exit::{ExitStatus, Failure};
 use crate::http::{self, Events, Reply};
 use mesh_core::ErrorKind;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -108,12 +108,27 @@ impl Client {
         if let Some(length) = history {
             params["historyLength"] = json!(length);
         }
-        self.call("GetTask", params, http::QUICK).await
+        self.call_with("GetTask", params, asking_for_push_state(), http::QUICK).await
     }
 
     /// `ListTasks`.
     pub(crate) async fn list(&self, params: Value) -> Result<Value, Error> {
-        self.call("ListTasks", params, http::QUICK).await
+        self.call_with("ListTasks", params, asking_for_push_state(), http::QUICK).await
+    }
+
+    /// `agentmesh.RetryTaskPushNotificationConfig` of our extension: the ids of what is tried again.
+    pub(crate) async fn retry_push(&self, task: &str, config: Option<&str>) -> Result<Vec<String>, Error> {
+        let params = json!({ "taskId": task, "id": config.unwrap_or_default() });
+        let answer = self
+            .call_with(
+                "agentmesh.RetryTaskPushNotificationConfig",
+                params,
+                asking_for_push_state(),
+                http::QUICK,
+            )
+            .await?;
+        let ids = answer["retried"].as_array().into_iter().flatten();
+        Ok(ids.filter_map(|id| id.as_str().map(str::to_owned)).collect())
     }
 
     /// The memory of a context, from an agent that [shows it](Card::extends).
@@ -127,7 +142,17 @@ impl Client {
     }
 
     async fn call(&self, method: &str, params: Value, patience: Duration) -> Result<Value, Error> {
-        match self.post(method, params, HeaderMap::new(), patience).await? {
+        self.call_with(method, params, HeaderMap::new(), patience).await
+    }
+
+    async fn call_with(
+        &self,
+        method: &str,
+        params: Value,
+        headers: HeaderMap,
+        patience: Duration,
+    ) -> Result<Value, Error> {
+        match self.post(method, params, headers, patience).await? {
             Reply::Json(value) => self.result(value),
             Reply::Events(_) | Reply::Empty => Err(self.garbled("no JSON-RPC response")),
         }
@@ -181,6 +206,14 @@ impl Client {
     fn garbled(&self, why: &str) -> Error {
         Error::Http(http::Error::Garbled { url: self.card.endpoint.clone(), why: why.to_owned() })
     }
+}
+
+/// A server that does not know the extension ignores it.
+fn asking_for_push_state() -> HeaderMap {
+    HeaderMap::from_iter([(
+        HeaderName::from_static("a2a-extensions"),
+        HeaderValue::from_static(mesh_host::PUSH_STATE_EXTENSION),
+    )])
 }
 
 fn send_params(send: &Send) -> Value {

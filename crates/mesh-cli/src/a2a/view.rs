@@ -42,6 +42,14 @@ pub(crate) fn status_time(of: &Value) -> Option<String> {
     of["status"]["timestamp"].as_str().and_then(mesh_core::Timestamp::parse).map(|time| time.to_string())
 }
 
+/// The push notification configurations of a task that were given up, as our extension tells of them.
+pub(crate) fn given_up(task: &Value) -> &[Value] {
+    task["metadata"][mesh_host::PUSH_STATE_EXTENSION]["givenUp"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+}
+
 /// A part for people. Text is itself; anything else is described or laid out.
 pub(crate) fn part_for_people(part: &Value) -> String {
     if let Some(text) = part["text"].as_str() {

@@ -29,8 +29,15 @@ pub(crate) async fn run(args: TasksArgs, printer: &Printer) -> Outcome {
         printer.note("no tasks");
         return Ok(ExitStatus::Ok);
     }
-    let rows: Vec<Vec<String>> = tasks.iter().map(row).collect();
-    printer.table(&["TASK", "AGENT", "STATE", "SINCE", "CONTEXT", "SAYS"], &rows)?;
+    // A column that is nearly always empty is there when it is not.
+    let push = tasks.iter().any(|entry| !view::given_up(&entry["task"]).is_empty());
+    let rows: Vec<Vec<String>> = tasks.iter().map(|entry| row(entry, push)).collect();
+    let mut heading = vec!["TASK", "AGENT", "STATE", "SINCE", "CONTEXT", "PUSH", "SAYS"];
+    heading.retain(|name| push || *name != "PUSH");
+    printer.table(&heading, &rows)?;
+    if push {
+        printer.note("push notifications were given up: `agentmesh task ID` says why, `agentmesh push retry ID` tries again");
+    }
     if let (Some(agent), Some(token)) = (&args.agent, next_page(&list)) {
         printer.note(&format!("more: agentmesh tasks {agent} --page-token {token}"));
     }
@@ -80,16 +87,24 @@ fn next_page(list: &Value) -> Option<&str> {
     list["nextPageToken"].as_str().filter(|token| !token.is_empty())
 }
 
-fn row(entry: &Value) -> Vec<String> {
+fn row(entry: &Value, push: bool) -> Vec<String> {
     let task = &entry["task"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let since = view::status_time(task).map(|time| time.get(..19).unwrap_or_default().replace('T', " "));
-    vec![
+    let given_up = match view::given_up(task).len() {
+        0 => String::new(),
+        count => format!("{count} given up"),
+    };
+    let mut row = vec![
         text(&task["id"]),
         text(&entry["agent"]),
         view::state_name(task).to_owned(),
         since.unwrap_or_default(),
         text(&task["contextId"]),
         shorten(&crate::output::one_line(&view::status_text(task)), STATUS_TEXT),
-    ]
+    ];
+    if push {
+        row.insert(row.len() - 1, given_up);
+    }
+    row
 }

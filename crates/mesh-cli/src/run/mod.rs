@@ -9,3 +9,4 @@ mod store;
 
 pub(crate) use files::raise_limit;
 pub(crate) use mesh::RunningMesh;
+pub(crate) use store::{LOG_FILE, jetstream_options};

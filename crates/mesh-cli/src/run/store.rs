@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// File of the event log inside the storage directory.
-const LOG_FILE: &str = "events.db";
+pub(crate) const LOG_FILE: &str = "events.db";
 
 /// The open stores.
 pub(crate) struct Store {
@@ -52,13 +52,8 @@ impl Store {
 /// The log in the storage directory, or in NATS.
 async fn open_log(mesh: &Mesh) -> Result<Arc<dyn EventLog>, LogError> {
     let storage = &mesh.storage;
-    if let Some(servers) = &storage.nats {
-        let options = JetStreamOptions {
-            name: mesh.mesh.clone(),
-            replicas: storage.replicas,
-            ..JetStreamOptions::new(servers)
-        };
-        return Ok(Arc::new(JetStreamLog::open(options).await?));
+    if storage.nats.is_some() {
+        return Ok(Arc::new(JetStreamLog::open(jetstream_options(mesh)).await?));
     }
     let options = SqliteOptions {
         durability: match storage.durability {
@@ -68,6 +63,16 @@ async fn open_log(mesh: &Mesh) -> Result<Arc<dyn EventLog>, LogError> {
         ..SqliteOptions::default()
     };
     Ok(Arc::new(SqliteLog::open(&storage.path.join(LOG_FILE), options)?))
+}
+
+/// The stream of a mesh whose tasks are in NATS.
+pub(crate) fn jetstream_options(mesh: &Mesh) -> JetStreamOptions {
+    let servers = mesh.storage.nats.as_deref().unwrap_or_default();
+    JetStreamOptions {
+        name: mesh.mesh.clone(),
+        replicas: mesh.storage.replicas,
+        ..JetStreamOptions::new(servers)
+    }
 }
 
 /// The audit trail of a mesh that keeps nothing: lines of the log, with target `audit`.

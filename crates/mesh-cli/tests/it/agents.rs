@@ -171,3 +171,55 @@ async fn a_context_that_nobody_knows_is_exit_status_4() {
     // An agent without the extension is not asked for what it does not have.
     assert_eq!(server.methods(), ["ListTasks"]);
 }
+
+/// A task whose push notifications were given up, as a host tells of it.
+fn given_up() -> serde_json::Value {
+    let mut task = task("COMPLETED");
+    task["metadata"] = json!({ "urn:agentmesh:a2a-extension:push-state:v1": { "givenUp": [
+        { "id": "hook", "since": "2026-11-22T15:02:11.120Z", "failingSince": "2026-11-22T14:02:11.120Z", "event": 4,
+          "tries": 63, "error": "it answered 503 Service Unavailable\u{1b}[2J" }
+    ] } });
+    task
+}
+
+#[tokio::test]
+async fn push_notifications_that_were_given_up_are_shown() {
+    let server = Server::start(|call| {
+        assert_eq!(call.header("a2a-extensions"), Some("urn:agentmesh:a2a-extension:push-state:v1"));
+        match call.method.as_str() {
+            "ListTasks" => result(json!({ "tasks": [given_up(), task("WORKING")] })),
+            _ => result(given_up()),
+        }
+    })
+    .await;
+    let run = agentmesh(&["tasks", "--gateway", server.url()]).run().await;
+    insta::assert_snapshot!("tasks-given-up", run);
+    let run = agentmesh(&["task", "t-1", "--gateway", server.url()]).run().await;
+    insta::assert_snapshot!("task-given-up", run);
+}
+
+#[tokio::test]
+async fn trying_push_notifications_again() {
+    let server = Server::start(|call| match call.method.as_str() {
+        "GetTask" => result(task("COMPLETED")),
+        "agentmesh.RetryTaskPushNotificationConfig" if call.params["id"] == "" => {
+            result(json!({ "retried": ["hook", "b"] }))
+        }
+        "agentmesh.RetryTaskPushNotificationConfig" if call.params["id"] == "hook" => {
+            result(json!({ "retried": [] }))
+        }
+        "agentmesh.RetryTaskPushNotificationConfig" => error(-32001, "task `t-1` not found"),
+        _ => error(-32601, "no"),
+    })
+    .await;
+    let run = agentmesh(&["push", "retry", "t-1", "--gateway", server.url()]).run().await;
+    assert_eq!(
+        run.to_string(),
+        "exit: 0\n--- stdout\nt-1  hook  is tried again\nt-1  b  is tried again\n--- stderr\n"
+    );
+    assert_eq!(server.calls()[1].params, json!({ "taskId": "t-1", "id": "", "tenant": "blue" }));
+    let run = agentmesh(&["push", "retry", "t-1", "hook", "--agent", server.url(), "-o", "json"]).run().await;
+    assert_eq!(run.json(), json!({ "task": "t-1", "retried": [] }));
+    let run = agentmesh(&["push", "retry", "t-1", "other", "--agent", server.url()]).run().await;
+    assert_eq!(run.code, Some(4), "{run}");
+}

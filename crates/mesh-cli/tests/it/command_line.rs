@@ -2,7 +2,7 @@
 
 use crate::support::agentmesh;
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["up"],
     &["send"],
@@ -18,6 +18,11 @@ const COMMANDS: [&[&str]; 21] = [
     &["card", "keygen"],
     &["tools"],
     &["call"],
+    &["push"],
+    &["push", "retry"],
+    &["backup"],
+    &["restore"],
+    &["doctor"],
     &["check"],
     &["schema"],
     &["worker"],
@@ -39,7 +44,7 @@ async fn help_of_every_command() {
 
 #[tokio::test]
 async fn a_wrong_command_line_is_exit_status_2() {
-    let wrong: [(&str, &[&str]); 9] = [
+    let wrong: [(&str, &[&str]); 10] = [
         ("nothing", &[]),
         ("unknown-command", &["sned", "sales", "hi"]),
         ("no-text", &["send", "sales"]),
@@ -48,6 +53,7 @@ async fn a_wrong_command_line_is_exit_status_2() {
         ("state", &["tasks", "--state", "done"]),
         ("page-without-agent", &["tasks", "--page-token", "x"]),
         ("time", &["send", "sales", "hi", "--timeout", "5"]),
+        ("storage-and-file", &["doctor", "--storage", "x", "-f", "mesh.yaml"]),
         ("worker-without-command", &["worker", "check"]),
     ];
     for (name, arguments) in wrong {

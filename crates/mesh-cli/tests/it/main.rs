@@ -7,6 +7,7 @@ mod card;
 mod command_line;
 mod config;
 mod send;
+mod stores;
 mod support;
 mod tap;
 mod tools;

@@ -15,6 +15,9 @@ pub const EVENT_LOG_EXTENSION: &str = "urn:agentmesh:a2a-extension:event-log:v1"
 /// Our extension: the memory of a context can be read. See `docs/context.md`.
 pub const CONTEXT_EXTENSION: &str = "urn:agentmesh:a2a-extension:context:v1";
 
+/// Our extension: which push notifications were given up, and trying them again. See `docs/push-state-extension.md`.
+pub const PUSH_STATE_EXTENSION: &str = "urn:agentmesh:a2a-extension:push-state:v1";
+
 pub(super) const V1: &str = "1.0";
 pub(super) const V03: &str = "0.3";
 
@@ -78,7 +81,10 @@ pub(crate) fn declared_extensions(settings: &HostSettings) -> Vec<AgentExtension
         (EVENT_LOG_EXTENSION, "Event numbers, and resuming from one: Last-Event-ID or afterEvent"),
         (CONTEXT_EXTENSION, "The memory that agents keep in a context can be read"),
     ];
-    let ours = ours.into_iter().map(|(uri, description)| AgentExtension {
+    let push =
+        (PUSH_STATE_EXTENSION, "Tasks say which push notifications were given up; they can be tried again");
+    let ours = ours.into_iter().chain((settings.push.per_task > 0).then_some(push));
+    let ours = ours.map(|(uri, description)| AgentExtension {
         uri: uri.to_owned(),
         description: Some(description.to_owned()),
         required: Some(false),

@@ -42,13 +42,15 @@ async fn read_whole(
     let key = &head.key;
     let mut events = Vec::new();
     let mut seq: Seq = head.first.saturating_sub(1);
+    let without = (detail == Detail::NoArtifacts).then_some(ARTIFACT_UPDATE);
+    let limit = ReadLimit { without, ..ReadLimit::default() };
     // The head may be older than the last event by now, but never newer: stop where the head stood.
     while seq < head.seq {
-        let batch = log.read(key, seq, ReadLimit::default()).await?;
+        let batch = log.read(key, seq, limit).await?;
         let Some(last) = batch.last() else { return Ok(None) };
         seq = last.seq;
         for stored in batch.into_iter().take_while(|stored| stored.seq <= head.seq) {
-            if detail == Detail::NoArtifacts && stored.public.starts_with(ARTIFACT_UPDATE) {
+            if stored.public.is_empty() {
                 continue;
             }
             events.push(decode(key, &stored)?);

@@ -2,6 +2,7 @@
 
 use super::config::{PushConfig, is_task, name};
 use super::deliver::{Notification, Sender};
+use super::given_up::{GivenUp, Known};
 use super::record::{Next, PushRecord, State};
 use super::target::Allowed;
 use crate::metrics::AgentMetrics;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Events read, and delivered before it is recorded that they were.
-const BATCH: ReadLimit = ReadLimit { events: 16, bytes: 1 << 20 };
+const BATCH: ReadLimit = ReadLimit::new(16, 1 << 20);
 /// Records looked at in one go.
 const PAGE: usize = 256;
 /// Pause after a failure of the log.
@@ -41,6 +42,7 @@ pub(crate) struct Push {
     room: Semaphore,
     /// Those that are followed, and whether to look again before leaving them.
     followed: Mutex<HashMap<RecordKey, bool>>,
+    given_up: Known,
     stop: CancellationToken,
     tracker: TaskTracker,
 }
@@ -75,6 +77,7 @@ impl Push {
             sender,
             room,
             followed,
+            given_up: Known::default(),
             stop,
             tracker,
         }))
@@ -122,6 +125,7 @@ impl Push {
             delivered: after,
             failures: 0,
             failing_since: None,
+            given_up: None,
             host: self.host.clone(),
             state: State::Active,
         };
@@ -140,6 +144,7 @@ impl Push {
                 A2aError::internal()
             }
         })?;
+        self.note(&key, false);
         self.follow(key);
         Ok(config)
     }
@@ -158,7 +163,75 @@ impl Push {
         self.log.records().delete(&key, Expect::Anything).await.map_err(|error| {
             tracing::error!(%error, "a push notification configuration could not be deleted");
             A2aError::internal()
-        })
+        })?;
+        self.note(&key, false);
+        Ok(())
+    }
+
+    /// The configurations of a task that were given up, by id.
+    pub(crate) async fn given_up(&self, task: &TaskKey) -> Result<Vec<GivenUp>, A2aError> {
+        Ok(self.of_task(task).await?.iter().filter_map(GivenUp::of).collect())
+    }
+
+    /// The same for one of many tasks: nothing is asked of the log for a task that has none. Of what other hosts have given up
+    /// this host hears within some leases.
+    pub(crate) async fn given_up_in_list(&self, task: &TaskKey) -> Result<Vec<GivenUp>, A2aError> {
+        if self.given_up.may_have(task) { self.given_up(task).await } else { Ok(Vec::new()) }
+    }
+
+    /// Goes on with configurations of a task that were given up: with one, or with all of them if the id is empty. The next
+    /// notification is that of the event after the last one that the receiver has. Returns their ids.
+    ///
+    /// # Errors
+    /// There is no configuration of that id.
+    pub(crate) async fn retry(self: &Arc<Self>, task: &TaskKey, id: &str) -> Result<Vec<String>, A2aError> {
+        let mut retried = Vec::new();
+        let mut known = id.is_empty();
+        for record in self.of_task(task).await? {
+            if !id.is_empty() && record.config.id != id {
+                continue;
+            }
+            known = true;
+            let key = RecordKey::new(Space::Push, task.tenant.clone(), record.config.name());
+            if self.revive(&key).await? {
+                retried.push(record.config.id);
+                self.follow(key);
+            }
+        }
+        if known { Ok(retried) } else { Err(A2aError::task_not_found(task.task.as_str())) }
+    }
+
+    /// Changes the record of a configuration that was given up. `false` if it was not, or is not any more.
+    async fn revive(&self, key: &RecordKey) -> Result<bool, A2aError> {
+        loop {
+            let changed = async {
+                let Some(found) = self.log.records().get(key).await? else { return Ok(false) };
+                let Ok(mut record) = serde_json::from_slice::<PushRecord>(&found.value) else {
+                    return Ok(false);
+                };
+                if !record.retry(&self.host) {
+                    return Ok(false);
+                }
+                self.write(key, &record, Expect::Version(found.version)).await.map(|_| true)
+            };
+            match changed.await {
+                Ok(changed) => {
+                    self.note(key, false);
+                    return Ok(changed);
+                }
+                // Somebody was faster: what they wrote counts.
+                Err(PutError::Conflict { .. }) => {}
+                Err(error) => {
+                    tracing::error!(%error, "push notifications could not be tried again");
+                    return Err(A2aError::internal());
+                }
+            }
+        }
+    }
+
+    /// Takes note of whether a configuration was given up.
+    fn note(&self, key: &RecordKey, given_up: bool) {
+        self.metrics.push_given_up(self.given_up.note(key, given_up));
     }
 
     /// Deletes the configurations of a task that is to be removed.
@@ -210,14 +283,23 @@ impl Push {
         mut is_gone: impl FnMut(&HostId) -> bool,
     ) -> Result<(), LogError> {
         let mut after: Option<RecordKey> = None;
+        let mut given_up = self.given_up.scan();
         loop {
             let page = self.log.records().list(Space::Push, None, "", after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else {
+                self.metrics.push_given_up(self.given_up.replace(given_up));
+                return Ok(());
+            };
             after = Some(last.key.clone());
             for found in page {
                 let Ok(mut record) = serde_json::from_slice::<PushRecord>(&found.value) else { continue };
-                let ours = record.agent == self.settings.name && record.state == State::Active;
-                if !ours || (record.host != self.host && !is_gone(&record.host)) {
+                if record.agent != self.settings.name {
+                    continue;
+                }
+                if matches!(record.state, State::Dead(_)) {
+                    given_up.add(&found.key);
+                }
+                if record.state != State::Active || (record.host != self.host && !is_gone(&record.host)) {
                     continue;
                 }
                 if record.host != self.host {
@@ -285,6 +367,8 @@ impl Push {
         loop {
             let Some(found) = self.log.records().get(key).await? else { return Ok(()) };
             let Ok(mut record) = serde_json::from_slice::<PushRecord>(&found.value) else { return Ok(()) };
+            // Whoever revives it has it followed once more, so this is said again, and then it is so.
+            self.note(key, matches!(record.state, State::Dead(_)));
             if record.host != self.host || record.state != State::Active {
                 return Ok(());
             }

@@ -11,13 +11,23 @@
 //! come twice, never out of order.
 //!
 //! - `config`: what the client asks for, checked; `record`: it, and how far it has come (pure).
+//! - `given_up`: what became of the configurations that were given up, for those who ask.
 //! - `target`: which addresses may be called; `deliver`: one POST; `engine`: who is followed, and when to try again.
 
 mod config;
 mod deliver;
 mod engine;
+mod given_up;
 mod record;
 mod target;
 
 pub(crate) use config::{Authentication, PushConfig};
 pub(crate) use engine::{Push, PushParts};
+pub(crate) use given_up::GivenUp;
+
+use record::PushRecord;
+
+/// Whether a record of the space [`Push`](mesh_log::Space::Push) can be read; the error says why not.
+pub(crate) fn check_record(value: &[u8]) -> Result<(), String> {
+    serde_json::from_slice::<PushRecord>(value).map(|_| ()).map_err(|error| error.to_string())
+}

@@ -27,6 +27,9 @@ pub(super) struct PushRecord {
     /// When the first of them was, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failing_since: Option<i64>,
+    /// When it was given up, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) given_up: Option<i64>,
     /// The host that delivers.
     pub(super) host: HostId,
     #[serde(default)]
@@ -63,6 +66,17 @@ impl PushRecord {
         self.failing_since = None;
     }
 
+    /// Begins anew behind the last event that the receiver has. `false` if it was not given up.
+    pub(super) fn retry(&mut self, host: &HostId) -> bool {
+        let dead = matches!(self.state, State::Dead(_));
+        if dead {
+            (self.state, self.given_up) = (State::Active, None);
+            (self.failures, self.failing_since) = (0, None);
+            self.host = host.clone();
+        }
+        dead
+    }
+
     /// The receiver did not take the next event. `now` in milliseconds; `jitter` from 0 to 1.
     pub(super) fn failed(&mut self, why: &str, now: i64, retry_for: Duration, jitter: f64) -> Next {
         let since = *self.failing_since.get_or_insert(now);
@@ -70,6 +84,7 @@ impl PushRecord {
         let spent = Duration::from_millis(u64::try_from(now - since).unwrap_or(0));
         if spent >= retry_for {
             self.state = State::Dead(why.to_owned());
+            self.given_up = Some(now);
             return Next::GiveUp;
         }
         let longest = PAUSE.saturating_mul(1 << self.failures.min(16).saturating_sub(1)).min(LONGEST_PAUSE);
@@ -92,6 +107,7 @@ mod tests {
             delivered: 0,
             failures: 0,
             failing_since: None,
+            given_up: None,
             host: "h".into(),
             state: State::Active,
         }
@@ -109,7 +125,11 @@ mod tests {
         assert_eq!(pauses[..3], [PAUSE, 2 * PAUSE, 4 * PAUSE]);
         assert!(pauses.is_sorted() && *pauses.last().unwrap() == LONGEST_PAUSE);
         assert!((600_000..=660_000).contains(&(now - 1_000)), "{now}");
-        assert_eq!(record.state, State::Dead("503".to_owned()));
+        assert_eq!((&record.state, record.given_up), (&State::Dead("503".to_owned()), Some(now)));
+        let failed = record.clone();
+        assert!(record.retry(&"other".into()) && !record.retry(&"third".into()));
+        assert_eq!((&record.state, record.host.as_str()), (&State::Active, "other"));
+        assert_eq!((record.delivered, record.failures, record.failing_since), (failed.delivered, 0, None));
     }
 
     #[test]
@@ -132,7 +152,7 @@ mod tests {
         #[test]
         fn what_is_stored_is_read_back(delivered: u64, failures: u32, dead: bool) {
             let state = if dead { State::Dead("why".to_owned()) } else { State::Active };
-            let record = PushRecord { delivered, failures, state, ..record() };
+            let record = PushRecord { delivered, failures, state, given_up: dead.then_some(1), ..record() };
             let text = serde_json::to_vec(&record).unwrap();
             prop_assert_eq!(serde_json::from_slice::<PushRecord>(&text).unwrap(), record);
         }

@@ -6,7 +6,7 @@ use super::params::{
     self, CardParams, ContextParams, ListParams, PushParams, SendMessageParams, SubscribeParams, TaskParams,
     parse_event_number,
 };
-use crate::card::Published;
+use crate::card::{PUSH_STATE_EXTENSION, Published};
 use crate::context::{Entry, EntryPage, MAX_PAGE};
 use crate::host::Host;
 use crate::owner::Detail;
@@ -38,6 +38,8 @@ pub(crate) enum Method {
     GetPushConfig,
     ListPushConfigs,
     DeletePushConfig,
+    /// Our extension: see `docs/push-state-extension.md`.
+    RetryPushConfig,
     GetExtendedAgentCard,
     /// Our extension (docs/context.md).
     GetContext,
@@ -59,7 +61,7 @@ macro_rules! names {
     };
 }
 
-const METHODS: [Names; 12] = names! {
+const METHODS: [Names; 13] = names! {
     SendMessage, "SendMessage", Some("message/send");
     SendStreamingMessage, "SendStreamingMessage", Some("message/stream");
     GetTask, "GetTask", Some("tasks/get");
@@ -70,6 +72,7 @@ const METHODS: [Names; 12] = names! {
     GetPushConfig, "GetTaskPushNotificationConfig", Some("tasks/pushNotificationConfig/get");
     ListPushConfigs, "ListTaskPushNotificationConfigs", Some("tasks/pushNotificationConfig/list");
     DeletePushConfig, "DeleteTaskPushNotificationConfig", Some("tasks/pushNotificationConfig/delete");
+    RetryPushConfig, "agentmesh.RetryTaskPushNotificationConfig", None;
     GetExtendedAgentCard, "GetExtendedAgentCard", Some("agent/getAuthenticatedExtendedCard");
     GetContext, "agentmesh.GetContext", None;
 };
@@ -92,7 +95,11 @@ impl Method {
     fn is_push(self) -> bool {
         matches!(
             self,
-            Self::CreatePushConfig | Self::GetPushConfig | Self::ListPushConfigs | Self::DeletePushConfig
+            Self::CreatePushConfig
+                | Self::GetPushConfig
+                | Self::ListPushConfigs
+                | Self::DeletePushConfig
+                | Self::RetryPushConfig
         )
     }
 
@@ -122,6 +129,8 @@ pub(crate) enum Operation {
     GetPush(PushParams),
     ListPush(PushParams),
     DeletePush(PushParams),
+    /// Our extension: one that was given up, or all of the task's if there is no id.
+    RetryPush(PushParams),
     ExtendedCard(CardParams),
     Context(ContextParams),
 }
@@ -146,6 +155,7 @@ impl Operation {
             Method::GetPushConfig => Self::GetPush(params::decode(params)?),
             Method::ListPushConfigs => Self::ListPush(params::decode(params)?),
             Method::DeletePushConfig => Self::DeletePush(params::decode(params)?),
+            Method::RetryPushConfig => Self::RetryPush(params::decode(params)?),
             Method::GetExtendedAgentCard => Self::ExtendedCard(params::decode(params)?),
             Method::GetContext => Self::Context(params::decode(params)?),
         })
@@ -160,9 +170,10 @@ impl Operation {
             }
             Self::List(params) => Some(&mut params.tenant),
             Self::CreatePush { config, .. } => Some(&mut config.tenant),
-            Self::GetPush(params) | Self::ListPush(params) | Self::DeletePush(params) => {
-                Some(&mut params.tenant)
-            }
+            Self::GetPush(params)
+            | Self::ListPush(params)
+            | Self::DeletePush(params)
+            | Self::RetryPush(params) => Some(&mut params.tenant),
             Self::ExtendedCard(params) => Some(&mut params.tenant),
             Self::Context(params) => Some(&mut params.tenant),
         }
@@ -192,6 +203,8 @@ pub(crate) enum Outcome {
     Stream(Box<Subscription>),
     PushConfig(Box<PushConfig>),
     PushConfigs(Vec<PushConfig>),
+    /// The ids of the configurations that are tried again.
+    Retried(Vec<String>),
     /// The extended card.
     Card(Arc<Published>),
     Context(Box<ContextPage>),
@@ -203,6 +216,12 @@ pub(crate) enum Outcome {
 #[derive(Serialize)]
 struct PushConfigs<'a> {
     configs: &'a [PushConfig],
+}
+
+/// The answer of agentmesh.RetryTaskPushNotificationConfig.
+#[derive(Serialize)]
+struct Retried<'a> {
+    retried: &'a [String],
 }
 
 /// The answer of ListTasks.
@@ -246,6 +265,7 @@ impl Outcome {
             Self::Page(page) => serde_json::to_vec(&page),
             Self::PushConfig(config) => serde_json::to_vec(&config),
             Self::PushConfigs(configs) => serde_json::to_vec(&PushConfigs { configs: &configs }),
+            Self::Retried(ids) => serde_json::to_vec(&Retried { retried: &ids }),
             Self::Card(published) => {
                 let forms = published.extended.as_ref().ok_or_else(A2aError::internal)?;
                 Ok(forms.plain.body.to_vec())
@@ -297,7 +317,10 @@ impl Arrival {
         let operation =
             operation.and_then(|operation| self.extensions.check(&host.extensions).map(|()| operation));
         let outcome = match operation {
-            Ok(operation) => operate(host, operation, self.trace).await,
+            Ok(operation) => {
+                let push_state = self.extensions.activated(PUSH_STATE_EXTENSION);
+                operate(host, operation, self.trace, push_state).await
+            }
             Err(error) => Err(error),
         };
         let (method, span) = method.map_or(("", "a2a other"), Method::names);
@@ -321,7 +344,12 @@ impl Arrival {
     }
 }
 
-async fn operate(host: &Arc<Host>, operation: Operation, trace: TraceContext) -> Result<Outcome, A2aError> {
+async fn operate(
+    host: &Arc<Host>,
+    operation: Operation,
+    trace: TraceContext,
+    push_state: bool,
+) -> Result<Outcome, A2aError> {
     let service = &host.service;
     let caller = |tenant: Option<String>| host.caller(tenant, trace);
     match operation {
@@ -347,11 +375,11 @@ async fn operate(host: &Arc<Host>, operation: Operation, trace: TraceContext) ->
         }
         Operation::Get(params) => {
             let history = params::history_length(params.history_length)?;
-            let mut task = service.get(&caller(params.tenant), &params.id).await?;
+            let mut task = service.get(&caller(params.tenant), &params.id, push_state).await?;
             task.limit_history(history);
             Ok(Outcome::Task(Box::new(task)))
         }
-        Operation::List(params) => list(host, params, trace).await.map(Outcome::Page),
+        Operation::List(params) => list(host, params, trace, push_state).await.map(Outcome::Page),
         Operation::Cancel(params) => {
             let task = service.cancel(&caller(params.tenant), &params.id).await?;
             Ok(Outcome::Task(Box::new(task)))
@@ -375,6 +403,10 @@ async fn operate(host: &Arc<Host>, operation: Operation, trace: TraceContext) ->
         Operation::DeletePush(params) => {
             service.delete_push(&caller(params.tenant), &params.task_id, &params.id).await?;
             Ok(Outcome::Nothing)
+        }
+        Operation::RetryPush(params) => {
+            let retried = service.retry_push(&caller(params.tenant), &params.task_id, &params.id).await?;
+            Ok(Outcome::Retried(retried))
         }
         Operation::ExtendedCard(params) => {
             service.may_see_extended_card(&caller(params.tenant))?;
@@ -415,7 +447,12 @@ fn check_sending(params: &SendMessageParams) -> Result<(), A2aError> {
     Ok(())
 }
 
-async fn list(host: &Arc<Host>, params: ListParams, trace: TraceContext) -> Result<Page, A2aError> {
+async fn list(
+    host: &Arc<Host>,
+    params: ListParams,
+    trace: TraceContext,
+    push_state: bool,
+) -> Result<Page, A2aError> {
     let size = page_size(params.page_size, DEFAULT_PAGE)?;
     let history = params::history_length(params.history_length)?;
     let token = params.page_token.filter(|token| !token.is_empty());
@@ -431,7 +468,8 @@ async fn list(host: &Arc<Host>, params: ListParams, trace: TraceContext) -> Resu
     };
     let caller = host.caller(params.tenant, trace);
     let detail = if params.include_artifacts.unwrap_or(false) { Detail::Whole } else { Detail::NoArtifacts };
-    let Listing { tasks, total, next } = host.service.list(&caller, query, View { detail, history }).await?;
+    let Listing { tasks, total, next } =
+        host.service.list(&caller, query, View { detail, history, push_state }).await?;
     let next_page_token = next.map(|cursor| encode_cursor(&cursor)).unwrap_or_default();
     let page_size = i64::try_from(size).unwrap_or(LARGEST_PAGE);
     Ok(Page { tasks, next_page_token, page_size, total_size: total })

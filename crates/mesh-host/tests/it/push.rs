@@ -1,12 +1,12 @@
 //! Push notifications, with a receiver that listens.
 
-use crate::support::{Bench, message, settings, state, until};
+use crate::support::{Bench, body, message, settings, state, until};
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::routing::post;
-use http::{HeaderMap, StatusCode};
-use mesh_host::HostSettings;
+use http::{HeaderMap, Request, StatusCode};
+use mesh_host::{HostSettings, PUSH_STATE_EXTENSION};
 use mesh_log::{EventLog, Expect, MemoryLog, Space};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -296,4 +296,99 @@ async fn a_receiver_that_lacks_events_that_were_trimmed_gets_the_task_as_it_is()
     let [(headers, body)] = &got[..] else { panic!("{} posts", got.len()) };
     assert!(headers["webhook-id"].to_str().unwrap().ends_with(&format!(".{last}")), "{headers:?}");
     assert_eq!(body["task"]["id"], id.as_str());
+}
+
+const ASKING: &[(&str, &str)] = &[("a2a-extensions", "urn:other, urn:agentmesh:a2a-extension:push-state:v1")];
+
+/// What the extension says of a task, asked for by GetTask and by ListTasks.
+async fn given_up(bench: &Bench, id: &str) -> Value {
+    let get = bench.rpc_with("GetTask", json!({ "id": id }), ASKING).await;
+    let list = bench.rpc_with("ListTasks", json!({}), ASKING).await;
+    let tasks = list["result"]["tasks"].as_array().unwrap();
+    let listed = tasks.iter().find(|task| task["id"] == id).unwrap();
+    let state = &get["result"]["metadata"][PUSH_STATE_EXTENSION]["givenUp"];
+    assert_eq!(state, &listed["metadata"][PUSH_STATE_EXTENSION]["givenUp"]);
+    state.clone()
+}
+
+/// A host with a task whose notifications were given up, from the first on.
+async fn with_one_given_up(receiver: &Receiver, log: Arc<dyn EventLog>) -> (Bench, String) {
+    let url = receiver.listen().await;
+    receiver.refuse(usize::MAX);
+    let mut settings = allowing();
+    settings.push.retry_for = Duration::from_millis(1);
+    let bench = Bench::on(settings, log).await.ready().await;
+    let config = json!({ "id": "hook", "url": url, "token": "a-secret-token" });
+    let id = begin(&bench, "echo a && echo b", &config).await;
+    bench.events(&id).await.until("COMPLETED").await;
+    until("it is given up", || bench.gauge("a2a_push_given_up") == 1).await;
+    (bench, id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_is_shown_to_who_asks_and_delivered_when_it_is_tried_again() {
+    let receiver = Receiver::default();
+    let (bench, id) = with_one_given_up(&receiver, Arc::new(MemoryLog::new())).await;
+    let other = begin(&bench, "echo b", &json!({ "url": receiver.listen().await })).await;
+    bench.events(&other).await.until("COMPLETED").await;
+    until("that one, too", || bench.gauge("a2a_push_given_up") == 2).await;
+
+    let state = given_up(&bench, &id).await;
+    assert_eq!(state.as_array().unwrap().len(), 1, "{state}");
+    assert_eq!((state[0]["id"].as_str(), state[0]["event"].as_u64()), (Some("hook"), Some(1)), "{state}");
+    assert_eq!(state[0]["error"], "it answered 503 Service Unavailable");
+    assert!(state[0]["since"].as_str().unwrap() >= state[0]["failingSince"].as_str().unwrap(), "{state}");
+    assert!(!state.to_string().contains("secret") && !state.to_string().contains("127.0.0.1"), "{state}");
+    let plain = bench.get(&id).await;
+    assert!(plain["metadata"].is_null(), "who does not ask notices nothing: {plain}");
+
+    receiver.refuse(0);
+    let retried =
+        bench.rpc("agentmesh.RetryTaskPushNotificationConfig", json!({ "taskId": id, "id": "hook" })).await;
+    assert_eq!(retried["result"], json!({ "retried": ["hook"] }));
+    until("the last event is posted", || receiver.has_ended()).await;
+    assert_eq!(receiver.events().len(), bench.events(&id).await.rest_after(0).await.len());
+    assert!(given_up(&bench, &id).await.is_null());
+    assert_eq!(bench.gauge("a2a_push_given_up"), 1);
+    let again = bench.rpc("agentmesh.RetryTaskPushNotificationConfig", json!({ "taskId": id })).await;
+    assert_eq!(again["result"], json!({ "retried": [] }));
+    for (task, config) in [(id.as_str(), "other"), ("nobody", "hook")] {
+        let params = json!({ "taskId": task, "id": config });
+        let refused = bench.rpc("agentmesh.RetryTaskPushNotificationConfig", params).await;
+        assert_eq!(refused["error"]["code"], -32001, "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_is_known_after_a_restart_and_tried_again_over_http_json() {
+    let receiver = Receiver::default();
+    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
+    let (first, id) = with_one_given_up(&receiver, Arc::clone(&log)).await;
+    first.host.shutdown(Duration::ZERO).await;
+    let second = Bench::on(allowing(), log).await.ready().await;
+    assert_eq!(second.gauge("a2a_push_given_up"), 1);
+    assert_eq!(given_up(&second, &id).await[0]["id"], "hook");
+    receiver.refuse(0);
+    let post = |path: String| Request::post(path).header("a2a-version", "1.0").body(Body::empty()).unwrap();
+    let path = format!("/tasks/{id}/pushNotificationConfigs/hook");
+    assert_eq!(second.request(post(path.clone())).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+    let answer = second.request(post(path + ":retry")).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(body(answer).await.1, br#"{"retried":["hook"]}"#);
+    until("the last event is posted", || receiver.has_ended()).await;
+    assert_eq!(second.gauge("a2a_push_given_up"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_is_deleted_or_created_anew_is_not_given_up_any_more() {
+    let receiver = Receiver::default();
+    let (bench, id) = with_one_given_up(&receiver, Arc::new(MemoryLog::new())).await;
+    let anew = json!({ "taskId": id, "id": "hook", "url": receiver.listen().await });
+    bench.rpc("CreateTaskPushNotificationConfig", anew).await;
+    assert!(given_up(&bench, &id).await.is_null());
+    assert_eq!(bench.gauge("a2a_push_given_up"), 0);
+    let (bench, id) = with_one_given_up(&receiver, Arc::new(MemoryLog::new())).await;
+    bench.rpc("DeleteTaskPushNotificationConfig", json!({ "taskId": id, "id": "hook" })).await;
+    assert!(given_up(&bench, &id).await.is_null());
+    assert_eq!(bench.gauge("a2a_push_given_up"), 0);
 }

@@ -154,7 +154,17 @@ impl Bench {
 
     /// The whole answer of a call.
     pub(crate) async fn rpc(&self, method: &str, params: Value) -> Value {
-        let work = async { body(self.post(method, params, &[]).await).await.1 };
+        self.rpc_with(method, params, &[]).await
+    }
+
+    /// The same with headers.
+    pub(crate) async fn rpc_with(
+        &self,
+        method: &str,
+        params: Value,
+        headers: &[(&'static str, &str)],
+    ) -> Value {
+        let work = async { body(self.post(method, params, headers).await).await.1 };
         let text = tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("{method} hangs"));
         serde_json::from_slice(&text).expect("JSON")
     }

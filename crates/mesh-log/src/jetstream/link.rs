@@ -186,7 +186,9 @@ async fn open_stream(
         ..Config::default()
     };
     match jetstream.get_stream(names.stream()).await {
+        Ok(stream) if !options.create => Ok(stream),
         Ok(stream) => up_to_date(jetstream, stream, &config).await.map_err(|error| error.to_string()),
+        Err(error) if !options.create => Err(format!("the stream {} is not there: {error}", names.stream())),
         Err(_) => jetstream.get_or_create_stream(config).await.map_err(|error| error.to_string()),
     }
 }

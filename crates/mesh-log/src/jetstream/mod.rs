@@ -15,6 +15,7 @@
 //! subject, and the server takes the first message only if nothing else has that origin: a message creates one task, and
 //! there are no half-made ones.
 
+mod examine;
 mod fetch;
 mod follow;
 mod frame;
@@ -230,7 +231,7 @@ impl Shared {
                         break 'reading;
                     }
                     room = room.saturating_sub(event.public.len());
-                    taken.push(event);
+                    taken.push(limit.show(event));
                 }
             }
             from = end + 1;

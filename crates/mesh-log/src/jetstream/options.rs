@@ -15,6 +15,8 @@ pub struct JetStreamOptions {
     /// What the stream and its subjects are called by: letters, digits, `-` and `_`. Meshes that share servers and an
     /// account need one each.
     pub name: String,
+    /// Whether a stream that is not there is made. Otherwise opening is refused.
+    pub create: bool,
     /// Copies of the stream in a cluster: 1, 3 or 5. Used when the stream is made; later changes are made in NATS.
     pub replicas: usize,
     /// Size of the stream at most, in bytes; 0 for no bound. Beyond it, appends fail with `Full`. Used when the stream
@@ -43,6 +45,7 @@ impl JetStreamOptions {
             servers: servers.into(),
             credentials: None,
             name: "mesh".to_owned(),
+            create: true,
             replicas: 1,
             max_bytes: 0,
             open_timeout: Duration::from_secs(30),

@@ -116,7 +116,10 @@ impl Bucket {
         let stream = loop {
             let opened = match jetstream.get_stream(&config.name).await {
                 Ok(stream) => Ok(stream),
-                Err(_) => jetstream.get_or_create_stream(config.clone()).await,
+                Err(error) if !options.create => Err(error.to_string()),
+                Err(_) => {
+                    jetstream.get_or_create_stream(config.clone()).await.map_err(|error| error.to_string())
+                }
             };
             match opened {
                 Ok(stream) => break stream,

@@ -179,7 +179,7 @@ impl EventLog for MemoryLog {
                 break;
             }
             room = room.saturating_sub(event.public.len());
-            taken.push(event.clone());
+            taken.push(limit.show(event.clone()));
         }
         Ok(taken)
     }

@@ -1,7 +1,7 @@
 //! One append inside a transaction.
 
 use super::query::{FIRST_TERMINAL, LAST_SEQ, state_number};
-use crate::contract::{Append, AppendError, LogError, NewEvent};
+use crate::contract::{Append, AppendError, LogError, NewEvent, ReadLimit};
 use hashlink::LruCache;
 use mesh_core::{MessageId, Seq, TaskId, TaskKey};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Statement, params};
@@ -87,12 +87,15 @@ pub(super) struct Statements<'c> {
     move_head: Statement<'c>,
     change_head: Statement<'c>,
     insert_event: Statement<'c>,
+    insert_body: Statement<'c>,
+    in_row: usize,
     /// The row of the next new task. Rows of removed tasks are not used again while their events are being discarded.
     next_row: i64,
 }
 
 impl<'c> Statements<'c> {
-    pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+    /// Public parts of more than `in_row` bytes are kept apart.
+    pub(super) fn prepare(connection: &'c Connection, in_row: usize) -> rusqlite::Result<Self> {
         Ok(Self {
             begin: connection.prepare("BEGIN IMMEDIATE")?,
             commit: connection.prepare("COMMIT")?,
@@ -111,7 +114,9 @@ impl<'c> Statements<'c> {
                 "UPDATE heads SET seq = ?2, control = ?3, state = ?5, status_at = ?6 WHERE id = ?1 AND seq = ?4",
             )?,
             insert_event: connection
-                .prepare("INSERT INTO events (id, public, private) VALUES (?1 << 32 | ?2, ?3, ?4)")?,
+                .prepare("INSERT INTO events (id, public, private, size) VALUES (?1 << 32 | ?2, ?3, ?4, ?5)")?,
+            insert_body: connection.prepare("INSERT INTO bodies (id, body) VALUES (?1 << 32 | ?2, ?3)")?,
+            in_row,
             next_row: connection.query_row(
                 "SELECT 1 + max(ifnull((SELECT max(id) FROM heads), 0), ifnull((SELECT max(last_id >> 32) FROM discarded), 0))",
                 (),
@@ -140,16 +145,19 @@ impl<'c> Statements<'c> {
             Place { row, ..place_of(step, seq) }
         };
         for (event, number) in events.iter().zip(expected + 1..) {
-            let private = event.private.as_deref();
-            self.insert_event.execute(params![
-                place.row,
-                number.cast_signed(),
-                &event.public[..],
-                private
-            ])?;
+            self.insert(place.row, number.cast_signed(), event)?;
         }
         known.note(&head.key, place);
         Ok(seq)
+    }
+
+    fn insert(&mut self, row: i64, number: i64, event: &NewEvent) -> rusqlite::Result<()> {
+        let (public, size) = in_row(&event.public, self.in_row);
+        if size.is_some() {
+            self.insert_body.execute(params![row, number, &event.public[..]])?;
+        }
+        self.insert_event.execute(params![row, number, public, event.private.as_deref(), size])?;
+        Ok(())
     }
 
     fn create(&mut self, step: &Step, message: Option<&MessageId>) -> Result<i64, Stop> {
@@ -253,6 +261,14 @@ impl<'c> Statements<'c> {
             })
             .optional()
     }
+}
+
+/// What of a public part is in the event's own row, and the size of the whole if that is kept apart.
+pub(super) fn in_row(public: &[u8], most: usize) -> (&[u8], Option<u32>) {
+    if public.len() <= most.max(ReadLimit::LONGEST_BEGINNING) {
+        return (public, None);
+    }
+    (&public[..ReadLimit::LONGEST_BEGINNING], u32::try_from(public.len()).ok())
 }
 
 fn conflict(expected: Seq, place: Option<Place>) -> AppendError {

@@ -21,7 +21,13 @@ const STEPS: &[&str] = &[
      ) STRICT, WITHOUT ROWID;
      CREATE TABLE versions (last INTEGER NOT NULL) STRICT;
      INSERT INTO versions VALUES (0);",
-    // 3: trimmed tasks. `first` is the number of a task's first event: 1, or that of its snapshot. What lies in the ranges
+    // 3: large public parts beside the rows. Such a row has the size of the whole, and of the whole its beginning; the whole
+    // is in `bodies` under the same id, and goes with the row. Rows of earlier versions have no size and stay as they are.
+    "ALTER TABLE events ADD COLUMN size INTEGER;
+     CREATE TABLE bodies (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+     CREATE TRIGGER bodies_go AFTER DELETE ON events WHEN old.size IS NOT NULL
+     BEGIN DELETE FROM bodies WHERE id = old.id; END;",
+    // 4: trimmed tasks. `first` is the number of a task's first event: 1, or that of its snapshot. What lies in the ranges
     // of `discarded` belongs to no task any more, and is deleted step by step.
     "ALTER TABLE heads ADD COLUMN first INTEGER NOT NULL DEFAULT 1;
      CREATE INDEX heads_ended ON heads (agent, first > 1, status_at) WHERE state >= 4;
@@ -33,6 +39,12 @@ const STEPS: &[&str] = &[
 
 /// The version that this program writes.
 pub(super) const FORMAT: i32 = 1 + STEPS.len() as i32;
+
+/// The steps that a store of `version` has taken.
+pub(super) fn steps_of(version: i32) -> &'static [&'static str] {
+    let done = usize::try_from(version - 1).unwrap_or(0);
+    STEPS.get(..done).unwrap_or(STEPS)
+}
 
 /// Brings a store of `version` up to date.
 pub(super) fn migrate(connection: &Connection, path: &Path, version: i32) -> Result<(), LogError> {

@@ -19,10 +19,12 @@ mod options;
 mod query;
 mod readers;
 mod records;
+mod store;
 mod trim;
 mod writer;
 
 pub use options::{Durability, SqliteOptions};
+pub use store::{Attendant, Backup, Progress, RecordCheck, Restored, StoreFile};
 
 use crate::contract::{
     Append, AppendError, Ended, EventLog, ListQuery, LogError, Page, Pressure, ReadLimit, StoredEvent,
@@ -53,8 +55,7 @@ const APPEND_OVERHEAD: usize = 1024;
 /// The durable log of one machine.
 ///
 /// Everything is in the file at `path`, with SQLite's `-wal` and `-shm` beside it and a `.lock` that is held while the
-/// store is open. To back it up while it runs, use SQLite's own tools (`sqlite3 FILE ".backup COPY"`), not a copy of
-/// the file.
+/// store is open. To back it up while it runs, use [`StoreFile::backup`], not a copy of the file.
 ///
 /// A task's context, owner and agent are those that it was created with; later heads need not repeat them and cannot
 /// change them for [`list`](EventLog::list) and [`unfinished`](EventLog::unfinished).
@@ -65,6 +66,7 @@ pub struct SqliteLog {
     path: PathBuf,
     queue: Arc<Mutex<Option<mpsc::Sender<Work>>>>,
     queue_bytes: usize,
+    in_row: usize,
     shared: Arc<Shared>,
     readers: Arc<Readers>,
     /// Ends when the writer has.
@@ -137,7 +139,7 @@ impl SqliteLog {
             commits: AtomicU64::new(0),
         });
         let (alive, ended) = watch::channel(());
-        let (queue_bytes, path) = (options.queue_bytes, path.to_owned());
+        let (queue_bytes, in_row, path) = (options.queue_bytes, options.in_row, path.to_owned());
         let thread = {
             let (path, shared) = (path.clone(), Arc::clone(&shared));
             move || {
@@ -158,7 +160,7 @@ impl SqliteLog {
             shared: Arc::clone(&shared),
             readers: Arc::clone(&readers),
         };
-        Ok(Self { path, queue, queue_bytes, shared, readers, ended, writer: Some(writer), records })
+        Ok(Self { path, queue, queue_bytes, in_row, shared, readers, ended, writer: Some(writer), records })
     }
 
     /// What it holds and has done so far.
@@ -346,9 +348,9 @@ impl EventLog for SqliteLog {
     }
 
     async fn trim(&self, tasks: Vec<Trim>) -> Result<Vec<TaskKey>, LogError> {
-        let shared = Arc::clone(&self.shared);
+        let (shared, in_row) = (Arc::clone(&self.shared), self.in_row);
         self.alone(move |connection| {
-            trim::trim(connection, &tasks, |changed| {
+            trim::trim(connection, &tasks, in_row, |changed| {
                 let mut recent = shared.recent();
                 changed.iter().for_each(|key| recent.rings.forget(key));
             })

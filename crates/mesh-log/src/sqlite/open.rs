@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// `AMLG`: an Agent Mesh log, in the header of the file.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"AMLG");
@@ -22,6 +22,10 @@ const CHECKED_TASKS: u32 = 256;
 const WAL_KEPT: u64 = 64 << 20;
 /// How long a connection waits for another one. They hardly ever meet: one writes, the others read the write-ahead log.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it is waited for somebody who lets go of the store. A process that is being started has a copy of every lock of
+/// its parent until it runs its own program.
+const LOCK_PATIENCE: Duration = Duration::from_millis(250);
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// A read connection's page cache, in KiB.
 const READER_CACHE: u64 = 2048;
 
@@ -34,7 +38,7 @@ const READER_CACHE: u64 = 2048;
 ///
 /// States below [`FIRST_TERMINAL`](super::query::FIRST_TERMINAL) have not ended; the partial index says it with a
 /// literal, as SQLite wants it.
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
 CREATE TABLE heads (
     id        INTEGER PRIMARY KEY CHECK (id < 0x80000000),
     tenant    TEXT NOT NULL,
@@ -71,10 +75,7 @@ pub(super) struct Opened {
 /// Opens or creates the store.
 pub(super) fn open(path: &Path, options: &SqliteOptions) -> Result<Opened, LogError> {
     let failed = |error: io::Error| LogError::Failed(format!("{}: {error}", path.display()));
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     create_directory(directory).map_err(failed)?;
     let lock = lock(path)?;
     create_file(path, directory).map_err(failed)?;
@@ -92,6 +93,14 @@ pub(super) fn open(path: &Path, options: &SqliteOptions) -> Result<Opened, LogEr
     Ok(Opened { writer, readers, lock })
 }
 
+/// The directory that a file is in.
+pub(super) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -106,24 +115,43 @@ fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// The version of the file's format, 0 for a new one; or why it is not for us.
-fn identify(connection: &Connection, path: &Path) -> Result<i32, LogError> {
+/// Whose a file is.
+pub(super) enum Identity {
+    /// Nobody's yet: it is empty.
+    New,
+    /// Ours, with the version of its format.
+    Ours(i32),
+    /// Ours, of a later version than this program knows.
+    Newer(i32),
+    /// A database of another program.
+    Foreign,
+}
+
+/// Reads whose a file is.
+pub(super) fn identity(connection: &Connection) -> rusqlite::Result<Identity> {
     let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-    let read = || -> rusqlite::Result<(i32, i32, i64)> {
-        let objects = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
-        Ok((number("application_id")?, number("user_version")?, objects))
-    };
-    match read().map_err(|error| translate(path, &error))? {
-        (0, 0, 0) => Ok(0),
-        (APPLICATION_ID, version @ 1..=FORMAT, _) => Ok(version),
-        (APPLICATION_ID, newer, _) if newer > FORMAT => Err(refused(
+    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    Ok(match (number("application_id")?, number("user_version")?, objects) {
+        (0, 0, 0) => Identity::New,
+        (APPLICATION_ID, version @ 1..=FORMAT, _) => Identity::Ours(version),
+        (APPLICATION_ID, newer, _) if newer > FORMAT => Identity::Newer(newer),
+        _ => Identity::Foreign,
+    })
+}
+
+/// The version of the file's format, 0 for a new one; or why it is not for us.
+pub(super) fn identify(connection: &Connection, path: &Path) -> Result<i32, LogError> {
+    match identity(connection).map_err(|error| translate(path, &error))? {
+        Identity::New => Ok(0),
+        Identity::Ours(version) => Ok(version),
+        Identity::Newer(newer) => Err(refused(
             path,
             &format!(
                 "has format {newer}, but this agentmesh knows formats up to {FORMAT}; \
                  run the version that wrote it, or choose another directory"
             ),
         )),
-        _ => Err(refused(
+        Identity::Foreign => Err(refused(
             path,
             "is a database of another program; move the file away, or choose another directory",
         )),
@@ -201,13 +229,19 @@ fn check_health(connection: &Connection, path: &Path) -> Result<(), LogError> {
 
 /// The exclusive right to write, for as long as the file is held. The operating system takes it back from a process
 /// that dies.
-fn lock(path: &Path) -> Result<File, LogError> {
+pub(super) fn lock(path: &Path) -> Result<File, LogError> {
     let name = lock_path(path);
     let failed = |error: io::Error| LogError::Failed(format!("{}: {error}", name.display()));
     let mut file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
         .open(&name)
         .map_err(failed)?;
-    match file.try_lock() {
+    let begin = Instant::now();
+    let mut outcome = file.try_lock();
+    while matches!(outcome, Err(TryLockError::WouldBlock)) && begin.elapsed() < LOCK_PATIENCE {
+        std::thread::sleep(LOCK_PAUSE);
+        outcome = file.try_lock();
+    }
+    match outcome {
         Ok(()) => {
             file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(failed)?;
             Ok(file)
@@ -228,14 +262,14 @@ fn lock_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options
 }
 
 /// Creates missing directories for nobody but the owner. One that exists is left as its owner made it.
-fn create_directory(directory: &Path) -> io::Result<()> {
+pub(super) fn create_directory(directory: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -257,11 +291,11 @@ fn create_file(path: &Path, directory: &Path) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn sync_directory(directory: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
 #[cfg(not(unix))]
-fn sync_directory(_: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }

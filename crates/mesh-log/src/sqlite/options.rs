@@ -28,6 +28,9 @@ pub struct SqliteOptions {
     pub readers: usize,
     /// Bytes of the writer's page cache.
     pub page_cache: usize,
+    /// Bytes of an event's public part that are kept in its row. A larger one is kept apart, so that who goes over the
+    /// rows of a task does not meet it.
+    pub in_row: usize,
     /// Tasks whose position the writer remembers, so that an append to them needs no lookup.
     pub known_tasks: usize,
     /// Recent events in memory.
@@ -45,6 +48,7 @@ impl Default for SqliteOptions {
             batch: 512,
             readers: 4,
             page_cache: 32 << 20,
+            in_row: 16 << 10,
             known_tasks: 16_384,
             tail_cache: TailCache::default(),
             max_bytes: 0,

@@ -9,7 +9,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params, params_from_iter};
 
 /// The columns that [`head_of`] reads.
-const HEAD: &str = "tenant, task, context, state, status_at, seq, control, first";
+pub(super) const HEAD: &str = "tenant, task, context, state, status_at, seq, control, first";
 
 /// The greatest number that an event can have: the lower half of its id.
 pub(super) const LAST_SEQ: Seq = u32::MAX as Seq;
@@ -23,7 +23,7 @@ pub(super) fn read(
 ) -> Result<std::result::Result<Vec<StoredEvent>, Seq>> {
     // What lies before the first event is being discarded.
     let mut statement = connection.prepare_cached(
-        "SELECT e.id & 0xffffffff, e.public, e.private, h.first FROM heads h CROSS JOIN events e
+        "SELECT e.id, e.public, e.private, e.size, h.first FROM heads h CROSS JOIN events e
          WHERE h.tenant = ?1 AND h.task = ?2 AND e.id > (h.id << 32 | max(?3, h.first - 1)) AND e.id < (h.id + 1 << 32)
          ORDER BY e.id LIMIT ?4",
     )?;
@@ -33,22 +33,38 @@ pub(super) fn read(
     let mut taken = Vec::new();
     let mut room = limit.bytes;
     while let Some(row) = rows.next()? {
-        let first = row.get::<_, i64>(3)?;
+        let first = row.get::<_, i64>(4)?;
         if first > after + 1 {
             return Ok(Err(first.unsigned_abs()));
         }
-        let public = row.get_ref(1)?.as_blob()?;
-        if !taken.is_empty() && public.len() > room {
+        let (id, in_row) = (row.get::<_, i64>(0)?, row.get_ref(1)?.as_blob()?);
+        let apart: Option<u32> = row.get(3)?;
+        let whole = apart.map_or(in_row.len(), |size| size as usize);
+        let size = if limit.leaves_out(in_row) { 0 } else { whole };
+        if !taken.is_empty() && size > room {
             break;
         }
-        room = room.saturating_sub(public.len());
+        room = room.saturating_sub(size);
         taken.push(StoredEvent {
-            seq: row.get::<_, i64>(0)?.unsigned_abs(),
-            public: Bytes::copy_from_slice(public),
+            seq: id.unsigned_abs() & LAST_SEQ,
+            public: match apart {
+                _ if size == 0 => Bytes::new(),
+                None => Bytes::copy_from_slice(in_row),
+                Some(_) => body(connection, id)?,
+            },
             private: row.get_ref(2)?.as_blob_or_null()?.map(Bytes::copy_from_slice),
         });
     }
     Ok(Ok(taken))
+}
+
+/// The public part of an event that is kept apart from its row.
+pub(super) fn body(connection: &Connection, id: i64) -> Result<Bytes> {
+    connection
+        .prepare_cached("SELECT body FROM bodies WHERE id = ?1")?
+        .query_row([id], |row| Ok(Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?)))
+        .optional()?
+        .ok_or_else(|| bad_row("the content of an event is missing", &id))
 }
 
 /// The head of a task.
@@ -243,7 +259,8 @@ fn text(value: &str) -> Value {
     Value::Text(value.to_owned())
 }
 
-fn head_of(row: &Row<'_>) -> Result<TaskHead> {
+/// A head as a row has it.
+pub(super) fn head_of(row: &Row<'_>) -> Result<TaskHead> {
     let string = |column| -> Result<&str> { Ok(row.get_ref(column)?.as_str()?) };
     let key = TaskKey::new(string(0)?.into(), string(1)?.into());
     let state: i64 = row.get(3)?;

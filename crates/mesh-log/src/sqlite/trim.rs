@@ -11,6 +11,7 @@ use crate::contract::Trim;
 use mesh_core::TaskKey;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::apply;
 use super::query::FIRST_TERMINAL;
 
 /// Events, and bytes of events, that one step deletes at most.
@@ -39,6 +40,7 @@ impl Room {
 pub(super) fn trim(
     connection: &Connection,
     tasks: &[Trim],
+    in_row: usize,
     forget: impl FnOnce(&[TaskKey]),
 ) -> rusqlite::Result<Vec<TaskKey>> {
     // Dropped without being committed, it is rolled back.
@@ -46,7 +48,7 @@ pub(super) fn trim(
     let mut room = Room::new();
     let mut changed = Vec::new();
     for task in tasks {
-        if trim_one(&transaction, task, &mut room)? {
+        if trim_one(&transaction, task, in_row, &mut room)? {
             changed.push(task.key.clone());
         }
     }
@@ -55,7 +57,7 @@ pub(super) fn trim(
     Ok(changed)
 }
 
-fn trim_one(connection: &Connection, task: &Trim, room: &mut Room) -> rusqlite::Result<bool> {
+fn trim_one(connection: &Connection, task: &Trim, in_row: usize, room: &mut Room) -> rusqlite::Result<bool> {
     let found: Option<(i64, i64, i64, i64)> = connection
         .prepare_cached("SELECT id, seq, first, state FROM heads WHERE tenant = ?1 AND task = ?2")?
         .query_row(params![task.key.tenant.as_str(), task.key.task.as_str()], |row| {
@@ -77,11 +79,25 @@ fn trim_one(connection: &Connection, task: &Trim, room: &mut Room) -> rusqlite::
     }
     // First what makes room.
     discard(connection, id(first), id(last - 1), room)?;
-    connection
-        .prepare_cached("UPDATE events SET public = ?2, private = NULL WHERE id = ?1")?
-        .execute(params![id(last), &snapshot[..]])?;
+    replace(connection, id(last), snapshot, in_row)?;
     connection.prepare_cached("UPDATE heads SET first = seq WHERE id = ?1")?.execute([row])?;
     Ok(true)
+}
+
+/// Puts a snapshot in the place of an event.
+fn replace(connection: &Connection, id: i64, snapshot: &[u8], most: usize) -> rusqlite::Result<()> {
+    let (public, size) = apply::in_row(snapshot, most);
+    // With what of it was kept apart.
+    connection.prepare_cached("DELETE FROM events WHERE id = ?1")?.execute([id])?;
+    if size.is_some() {
+        connection
+            .prepare_cached("INSERT INTO bodies (id, body) VALUES (?1, ?2)")?
+            .execute(params![id, snapshot])?;
+    }
+    connection
+        .prepare_cached("INSERT INTO events (id, public, size) VALUES (?1, ?2, ?3)")?
+        .execute(params![id, public, size])?;
+    Ok(())
 }
 
 /// Deletes events by their ids, as many as there is room for, and notes the others.
@@ -89,7 +105,7 @@ fn discard(connection: &Connection, from: i64, to: i64, room: &mut Room) -> rusq
     let mut done = from - 1;
     if room.events > 0 && room.bytes > 0 {
         let mut sizes = connection.prepare_cached(
-            "SELECT id, length(public) + ifnull(length(private), 0) FROM events
+            "SELECT id, ifnull(size, length(public)) + ifnull(length(private), 0) FROM events
              WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3",
         )?;
         let mut rows = sizes.query([from, to, room.events])?;

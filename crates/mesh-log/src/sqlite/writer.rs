@@ -78,7 +78,7 @@ impl<'c> Writer<'c> {
     ) -> rusqlite::Result<Self> {
         Ok(Self {
             connection,
-            statements: Statements::prepare(connection)?,
+            statements: Statements::prepare(connection, options.in_row)?,
             jobs,
             behind: None,
             shared,

@@ -54,6 +54,7 @@ fn without_memory() -> SqliteOptions {
         batch: 2,
         readers: 1,
         known_tasks: 1,
+        in_row: 0,
         tail_cache: TailCache { task_events: 0, task_bytes: 0, total_bytes: 0 },
         ..SqliteOptions::default()
     }
@@ -100,6 +101,7 @@ promises! {
         every_read_after_an_append_sees_it,
         reading_can_begin_at_any_number,
         a_read_keeps_its_limits_but_returns_at_least_one_event,
+        who_does_not_want_some_events_gets_their_numbers_and_not_their_content,
         a_tail_shows_the_last_number_and_grows_with_it,
         the_tail_of_a_task_to_come_is_zero_until_it_comes,
         a_tail_never_runs_ahead_of_read,

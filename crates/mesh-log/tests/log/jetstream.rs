@@ -2,6 +2,7 @@
 
 mod bounds;
 mod cluster;
+mod examine;
 mod loss;
 mod proxy;
 mod server;

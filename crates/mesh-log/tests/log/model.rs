@@ -47,7 +47,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         |(task, off, events, state, at, message)| Operation::Append { task, off, events, state, at, message },
     );
     let read = (0..TASKS, 0..20u64, 0..9usize, 0..500usize).prop_map(|(task, after, events, bytes)| {
-        Operation::Read { task, after, limit: ReadLimit { events, bytes } }
+        Operation::Read { task, after, limit: ReadLimit::new(events, bytes) }
     });
     let filter = || option::weighted(0.3, 0..6usize);
     let list = ([filter(), filter(), filter(), filter(), filter()], 0..2usize, 1..6usize)
@@ -170,7 +170,7 @@ async fn everything(log: &dyn EventLog) -> Vec<String> {
     for key in (0..TASKS).map(name) {
         let head = log.head(&key).await.unwrap();
         let first = head.as_ref().map_or(1, |head| head.first);
-        let events = read_all(log, &key, first - 1, ReadLimit { events: 3, bytes: 300 }).await;
+        let events = read_all(log, &key, first - 1, ReadLimit::new(3, 300)).await;
         let tail = *log.tail(&key).await.unwrap().borrow();
         assert_eq!(head.as_ref().map_or(0, |head| head.seq), tail);
         let numbers: Vec<Seq> = events.iter().map(|event| event.seq).collect();

@@ -1,9 +1,11 @@
 //! What only the SQLite provider promises.
 
 mod batch;
+mod bodies;
 mod full;
 mod memory;
 mod open;
+mod store;
 
 use mesh_log::{SqliteLog, SqliteOptions};
 use rusqlite::Connection;

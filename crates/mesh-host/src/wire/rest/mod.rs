@@ -117,6 +117,10 @@ async fn decode(
             Operation::CreatePush { config: Box::new(config), old: false }
         }
         Resource::PushConfigs(task) => Operation::ListPush(push(query, task, String::new())?),
+        Resource::PushConfig(task, id) if method == Method::RetryPushConfig => {
+            let id = id.strip_suffix(path::RETRY).unwrap_or_default();
+            Operation::RetryPush(push(query, task, id.to_owned())?)
+        }
         Resource::PushConfig(task, id) => {
             let params = push(query, task, id)?;
             if method == Method::DeletePushConfig {

@@ -25,6 +25,9 @@ pub(super) enum Resource {
     Context(String),
 }
 
+/// What follows a configuration's id in the path of our extension.
+pub(super) const RETRY: &str = ":retry";
+
 /// Deeper than any path of the binding.
 const SEGMENTS: usize = 6;
 
@@ -83,17 +86,26 @@ impl Resource {
             Self::PushConfigs(_) => {
                 &[(Verb::GET, Method::ListPushConfigs), (Verb::POST, Method::CreatePushConfig)]
             }
+            // An id may end like this; only POST means our extension.
+            Self::PushConfig(_, id) if id.ends_with(RETRY) => &[
+                (Verb::GET, Method::GetPushConfig),
+                (Verb::DELETE, Method::DeletePushConfig),
+                (Verb::POST, Method::RetryPushConfig),
+            ],
             Self::PushConfig(..) => {
                 &[(Verb::GET, Method::GetPushConfig), (Verb::DELETE, Method::DeletePushConfig)]
             }
             Self::ExtendedCard => &[(Verb::GET, Method::GetExtendedAgentCard)],
             Self::Context(_) => &[(Verb::GET, Method::GetContext)],
         };
-        allowed.iter().find(|(allowed, _)| allowed == verb).map(|(_, method)| *method).ok_or(match self {
-            Self::Send | Self::Stream | Self::Cancel(_) => "POST",
-            Self::Tasks | Self::Task(_) | Self::ExtendedCard | Self::Context(_) => "GET",
-            Self::Subscribe(_) | Self::PushConfigs(_) => "GET, POST",
-            Self::PushConfig(..) => "GET, DELETE",
+        allowed.iter().find(|(allowed, _)| allowed == verb).map(|(_, method)| *method).ok_or_else(|| {
+            match self {
+                Self::Send | Self::Stream | Self::Cancel(_) => "POST",
+                Self::Tasks | Self::Task(_) | Self::ExtendedCard | Self::Context(_) => "GET",
+                Self::Subscribe(_) | Self::PushConfigs(_) => "GET, POST",
+                Self::PushConfig(_, id) if id.ends_with(RETRY) => "GET, DELETE, POST",
+                Self::PushConfig(..) => "GET, DELETE",
+            }
         })
     }
 }
@@ -186,5 +198,8 @@ mod tests {
             Resource::PushConfig(String::new(), String::new()).method(&Verb::OPTIONS),
             Err("GET, DELETE")
         );
+        let retry = Resource::PushConfig("1".to_owned(), "2:retry".to_owned());
+        assert_eq!(retry.method(&Verb::POST), Ok(Method::RetryPushConfig));
+        assert_eq!(retry.method(&Verb::GET), Ok(Method::GetPushConfig));
     }
 }

@@ -22,8 +22,8 @@ pub(crate) fn answer(outcome: Outcome) -> Result<Answer, A2aError> {
             Ok(Answer::Json(forms.both.body.to_vec()))
         }
         Outcome::Nothing => json(&Value::Null),
-        // 0.3 lists no tasks, and has no name for our extension.
-        Outcome::Page(_) | Outcome::Context(_) => Err(A2aError::internal()),
+        // 0.3 lists no tasks, and has no names for our extensions.
+        Outcome::Page(_) | Outcome::Context(_) | Outcome::Retried(_) => Err(A2aError::internal()),
     }
 }
 

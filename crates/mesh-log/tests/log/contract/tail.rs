@@ -1,6 +1,7 @@
 //! Promises 4 (read what is acknowledged) and 5 (tail).
 
-use crate::build::{assert_events, key, read_all, step};
+use crate::build::{assert_events, content, key, read_all, step};
+use bytes::Bytes;
 use mesh_core::{Seq, TaskKey};
 use mesh_log::{EventLog, ReadLimit};
 use std::sync::Arc;
@@ -44,8 +45,37 @@ pub(crate) async fn a_read_keeps_its_limits_but_returns_at_least_one_event(log: 
         (0, 0, 1),
         (9, 9 * size, 9),
     ] {
-        let read = log.read(&key, 0, ReadLimit { events, bytes }).await.unwrap();
+        let read = log.read(&key, 0, ReadLimit::new(events, bytes)).await.unwrap();
         assert_events(&read, &key, 1, count);
+    }
+}
+
+pub(crate) async fn who_does_not_want_some_events_gets_their_numbers_and_not_their_content(log: Log) {
+    let key = key("t", "1");
+    let large = Bytes::from(format!("{{\"large\":\"{}\"}}", "x".repeat(200_000)));
+    let contents = [
+        content(&key, 1),
+        large.clone(),
+        content(&key, 3),
+        large,
+        Bytes::from_static(b"{\"lar"),
+        content(&key, 6),
+    ];
+    let mut append = step(&key, 0, 6);
+    for (event, content) in append.events.iter_mut().zip(&contents) {
+        event.public = content.clone();
+    }
+    log.append(append).await.unwrap();
+    let whole = log.read(&key, 0, ReadLimit::new(6, 1 << 20)).await.unwrap();
+    assert!(whole.iter().map(|event| &event.public).eq(&contents));
+    for bytes in [1 << 20, 100] {
+        let limit = ReadLimit { without: Some(b"{\"large\""), ..ReadLimit::new(6, bytes) };
+        let events = read_all(&*log, &key, 0, limit).await;
+        assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+        for (event, whole) in events.iter().zip(&whole) {
+            let wanted = if event.seq == 2 || event.seq == 4 { &Bytes::new() } else { &whole.public };
+            assert_eq!((&event.public, &event.private), (wanted, &whole.private), "event {}", event.seq);
+        }
     }
 }
 
@@ -109,13 +139,13 @@ pub(crate) async fn a_slow_reader_gets_ten_thousand_events_in_order(log: Log) {
     let key = key("t", "1");
     log.append(step(&key, 0, 1)).await.unwrap();
     let tail = log.tail(&key).await.unwrap();
-    let behind = log.read(&key, 0, ReadLimit { events: 1, bytes: 0 }).await.unwrap();
+    let behind = log.read(&key, 0, ReadLimit::new(1, 0)).await.unwrap();
     assert_events(&behind, &key, 1, 1);
     for n in 0..100 {
         log.append(step(&key, n * 100 + 1, 100)).await.unwrap();
     }
     assert_eq!(*tail.borrow(), 10_001);
-    let rest = read_all(&*log, &key, 1, ReadLimit { events: 37, bytes: 1 << 20 }).await;
+    let rest = read_all(&*log, &key, 1, ReadLimit::new(37, 1 << 20)).await;
     assert_events(&rest, &key, 2, 10_001);
 }
 
@@ -143,7 +173,7 @@ async fn follow(log: Log, key: TaskKey, after: Seq, last: Seq) {
             tail.changed().await.unwrap();
             continue;
         }
-        events.extend(log.read(&key, position, ReadLimit { events: 7, bytes: 1 << 20 }).await.unwrap());
+        events.extend(log.read(&key, position, ReadLimit::new(7, 1 << 20)).await.unwrap());
         position = events.last().map_or(after, |event| event.seq);
     }
     assert_events(&events, &key, after + 1, last);

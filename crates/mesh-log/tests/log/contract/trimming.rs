@@ -185,7 +185,7 @@ pub(crate) async fn who_reads_while_a_task_is_trimmed_gets_its_events_or_is_told
 async fn read_slowly(log: Log, key: TaskKey, last: Seq, events: usize) {
     let mut position = 0;
     loop {
-        match log.read(&key, position, ReadLimit { events, bytes: 1 << 20 }).await {
+        match log.read(&key, position, ReadLimit::new(events, 1 << 20)).await {
             Ok(read) if read.is_empty() => return assert_eq!(position, last),
             Ok(read) => {
                 for event in read {

@@ -41,7 +41,7 @@ async fn a_slow_reader_costs_no_memory_that_grows_with_its_lag() {
         assert_eq!(usage.tails, 1);
     }
     assert_eq!(*tail.borrow(), 10_001);
-    let limit = ReadLimit { events: 100, bytes: 1 << 20 };
+    let limit = ReadLimit::new(100, 1 << 20);
     assert_events(&read_all(&log, &slow, 1, limit).await, &slow, 2, 10_001);
 }
 

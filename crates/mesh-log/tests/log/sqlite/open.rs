@@ -222,10 +222,14 @@ async fn whatever_end_of_the_write_ahead_log_is_lost_every_append_is_whole_or_go
 }
 
 /// A store as an earlier version left it: without what later versions added.
-fn age(path: &std::path::Path, format: i32) {
+pub(super) fn age(path: &std::path::Path, format: i32) {
     let file = Connection::open(path).unwrap();
     file.execute_batch("DROP INDEX heads_ended; ALTER TABLE heads DROP COLUMN first; DROP TABLE discarded;")
         .unwrap();
+    if format < 3 {
+        file.execute_batch("DROP TRIGGER bodies_go; DROP TABLE bodies; ALTER TABLE events DROP COLUMN size;")
+            .unwrap();
+    }
     if format < 2 {
         file.execute_batch("DROP TABLE records; DROP TABLE versions;").unwrap();
     }
