@@ -38,7 +38,8 @@ async fn failure(bench: &Bench, context: &str, program: &str) -> String {
 }
 
 async fn shown(bench: &Bench, path: &str) -> Value {
-    let response = bench.request(Request::get(path).body(Body::empty()).unwrap()).await;
+    let response =
+        bench.request(Request::get(path).header("a2a-version", "1.0").body(Body::empty()).unwrap()).await;
     serde_json::from_slice(&body(response).await.1).unwrap()
 }
 
