@@ -15,6 +15,7 @@ FOLDERS = {
     "bindings": "crates/mesh-host/tests/bindings",
     "it": "crates/mesh-host/tests/it",
     "core": "crates/mesh-core/src",
+    "card": "crates/mesh-card/src",
     "host": "crates/mesh-host/src",
 }
 TEST = re.compile(r"`(\w+)/([\w/.-]+)::(\w+)`")

@@ -13,6 +13,16 @@ from suites import Agents
 from wire import Rpc
 
 
+@pytest.fixture(scope="session", autouse=True)
+async def one_loop() -> AsyncIterator[None]:
+    """Holds one event loop for all tests.
+
+    gRPC hands the end of a call that was left to the loop that made it.
+    If that loop is closed, some other test fails.
+    """
+    yield  # noqa: PT022 - what is held is held until here
+
+
 @pytest.fixture(scope="module")
 def mesh(start_shared_mesh: Callable[..., Mesh]) -> Mesh:
     return start_shared_mesh({"agents": {"scripted": scripted_agent(tasks={"concurrency": 64})}})

@@ -46,7 +46,9 @@ async def entries(mesh: Mesh, agent: str) -> list[dict[str, Any]]:
     """The memory, as a client reads it."""
     base = mesh.agents[agent].rstrip("/")
     async with httpx.AsyncClient(timeout=PATIENCE) as http:
-        answer = await http.get(f"{base}/extensions/context/{CONTEXT.replace('/', '%2F')}")
+        answer = await http.get(
+            f"{base}/extensions/context/{CONTEXT.replace('/', '%2F')}", headers={"A2A-Version": "1.0"}
+        )
     assert answer.status_code == 200, answer.text
     return answer.json()["entries"]
 

@@ -52,7 +52,11 @@ async def test_it_resolves_the_card(mesh: Mesh, rpc: Rpc) -> None:
     assert card.name == "scripted"
     assert card.capabilities.streaming
     assert card.capabilities.push_notifications
-    assert [e.uri for e in card.capabilities.extensions] == ["urn:agentmesh:a2a-extension:event-log:v1"]
+    extensions = {extension.uri: extension.required for extension in card.capabilities.extensions}
+    assert extensions == {
+        "urn:agentmesh:a2a-extension:event-log:v1": False,
+        "urn:agentmesh:a2a-extension:context:v1": False,
+    }
     served = [(i.protocol_binding, i.protocol_version, i.url) for i in card.supported_interfaces]
     assert served == [
         ("JSONRPC", "1.0", f"{url}/"),
