@@ -51,7 +51,7 @@ async fn a_store_is_backed_up_checked_and_restored() {
     );
     let of_copy = run(&folder, &["doctor", "--storage", "copy.db", "-o", "json"]).await;
     assert_eq!((of_copy.code, &of_copy.json()["sound"]), (Some(0), &true.into()), "{of_copy}");
-    assert_eq!(of_copy.json()["facts"]["format"], 3);
+    assert_eq!(of_copy.json()["facts"]["format"], 4);
     let restored = run(&folder, &["restore", "copy.db", "--storage", "other", "-o", "json"]).await;
     assert_eq!((restored.code, &restored.json()["tasks"]), (Some(0), &0.into()), "{restored}");
     assert!(folder.path().join("other").join("events.db").exists());
