@@ -25,7 +25,7 @@ from a2a.types import (
     Task,
     TaskState,
 )
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import ParseDict
 
 from mesh import Mesh, scripted_agent
 from official import connect, request, send
@@ -349,7 +349,7 @@ async def test_all_bindings_tell_the_same_of_a_task(mesh: Mesh, raw: Raw) -> Non
         async with connect(mesh.agents["scripted"], binding) as client:
             told.append(await client.get_task(GetTaskRequest(id=sent["id"])))
     assert told[0] == told[1] == told[2] == ParseDict(sent, Task())
-    assert MessageToDict(told[0]) == await raw.result("GetTask", {"id": sent["id"]})
+    assert told[0] == ParseDict(await raw.result("GetTask", {"id": sent["id"]}), Task())
 
 
 async def test_all_streams_of_a_task_have_the_same_events_whatever_their_binding_and_whoever_leaves(

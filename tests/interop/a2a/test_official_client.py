@@ -53,10 +53,8 @@ async def test_it_resolves_the_card(mesh: Mesh, rpc: Rpc) -> None:
     assert card.capabilities.streaming
     assert card.capabilities.push_notifications
     extensions = {extension.uri: extension.required for extension in card.capabilities.extensions}
-    assert extensions == {
-        "urn:agentmesh:a2a-extension:event-log:v1": False,
-        "urn:agentmesh:a2a-extension:context:v1": False,
-    }
+    assert "urn:agentmesh:a2a-extension:event-log:v1" in extensions
+    assert not any(extensions.values()), "nothing is required of clients"
     served = [(i.protocol_binding, i.protocol_version, i.url) for i in card.supported_interfaces]
     assert served == [
         ("JSONRPC", "1.0", f"{url}/"),

@@ -192,6 +192,10 @@ impl Actor {
         while !self.over && self.next(&mut asks, &mut inbox).await {
             self.step(&mut inbox).await;
         }
+        // Who asks just now finds out that the ask is dropped, and asks the next owner. A mailbox that is only dropped keeps what
+        // is put in at that moment for as long as anybody holds its address, and who waits for the answer may do so.
+        asks.close();
+        while asks.recv().await.is_some() {}
         self.left().filter(|_| !self.over)
     }
 

@@ -497,3 +497,20 @@ async fn an_owner_that_is_behind_a_task_that_another_host_ended_and_trimmed_read
     let read = bench.owners.snapshot(&key, Detail::Whole).await.unwrap();
     assert_eq!((read.task, read.seq), (record.task, record.seq));
 }
+
+#[tokio::test]
+async fn who_asks_an_owner_that_is_just_retiring_is_not_left_without_an_answer() {
+    let mut bench = Bench::new(1, 4);
+    let key = bench.create().await;
+    bench.line("task").await;
+    let owner = bench.owners.owner(&key);
+    let place = owner.reserve().await.unwrap();
+    bench.report(&key, 1, finish(TaskState::Completed)).await;
+    // It takes no more asks, but this one has its place in the mailbox.
+    owner.closed().await;
+    let (reply, answer) = ask::Reply::new(Detail::Whole);
+    place.send(Ask::Snapshot(reply));
+    let dropped = tokio::time::timeout(Duration::from_secs(30), answer).await.expect("an end in time");
+    assert!(dropped.is_err());
+    assert_eq!(bench.settled(&key).await, TaskState::Completed);
+}
