@@ -125,15 +125,13 @@ impl Owners {
 
     /// The task as it is, without waking an owner up.
     pub(crate) async fn snapshot(&self, key: &TaskKey, detail: Detail) -> Result<Snapshot, OwnerError> {
-        let (reply, answer) = Reply::new(detail);
-        // Its address must be gone before the answer is waited for: an ask that comes into the mailbox at the moment in which
-        // the owner retires is only dropped with the last address.
-        let asked = match self.find(key) {
-            Some(owner) => owner.send(Ask::Snapshot(reply)).await.is_ok(),
-            None => false,
-        };
-        if asked && let Ok(Ok(snapshot)) = answer.await {
-            return Ok(snapshot);
+        if let Some(owner) = self.find(key) {
+            let (reply, answer) = Reply::new(detail);
+            if owner.send(Ask::Snapshot(reply)).await.is_ok()
+                && let Ok(Ok(snapshot)) = answer.await
+            {
+                return Ok(snapshot);
+            }
         }
         let record = load(&*self.shared.log, key, detail).await?.ok_or(OwnerError::NotFound)?;
         Ok(Snapshot { task: record.task, seq: record.seq })
