@@ -1,7 +1,13 @@
 //! The command line.
 
+mod card;
+mod store;
+
+pub(crate) use card::{CardCommand, CardKeygenArgs, CardShowArgs, CardVerifyArgs, KeyAlgorithm};
+pub(crate) use store::{BackupArgs, DoctorArgs, RestoreArgs, StoreArgs};
+
 use crate::output::Format;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use mesh_core::model::TaskState;
 use std::path::PathBuf;
@@ -312,146 +318,11 @@ pub(crate) struct PushRetryArgs {
     pub(crate) gateway: GatewayArgs,
 }
 
-/// Where a store is.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct StoreArgs {
-    /// Mesh file that names the store
-    #[arg(short, long, value_name = "FILE", default_value = "mesh.yaml", conflicts_with = "storage")]
-    pub(crate) file: PathBuf,
-
-    /// Directory of the store, or its file, where there is no mesh file
-    #[arg(long, value_name = "PATH")]
-    pub(crate) storage: Option<PathBuf>,
-}
-
-/// Copy the store of a mesh, also while it runs
-///
-/// The copy holds every task, event and record as of the moment at which it began, in one file that is checked before it
-/// gets its name. The mesh goes on meanwhile. The audit trail is not in it: it is a file of lines that any tool can copy.
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  agentmesh backup /var/backups/mesh-$(date +%F).db
-  agentmesh backup --storage .agentmesh --force latest.db")]
-pub(crate) struct BackupArgs {
-    /// File to write
-    pub(crate) target: PathBuf,
-
-    /// Replace the file if it is there
-    #[arg(long)]
-    pub(crate) force: bool,
-
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-}
-
-/// Put a backup in the place of the store of a mesh that does not run
-///
-/// The backup is checked first. Tasks that were at work when it was made are taken up at the next start, as after a crash.
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  agentmesh restore /var/backups/mesh-2026-11-26.db
-  agentmesh restore --force latest.db       replace a store that has tasks; it is kept under another name")]
-pub(crate) struct RestoreArgs {
-    /// File that `agentmesh backup` wrote
-    pub(crate) backup: PathBuf,
-
-    /// Replace a store that has tasks; it stays beside the new one under another name
-    #[arg(long)]
-    pub(crate) force: bool,
-
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-}
-
-/// Check a store, also while a mesh uses it
-///
-/// Reads everything and changes nothing: the file and its tables, every task with its events, every record, and the room on
-/// the disk. Exit status 1 if something is wrong; a warning is not.
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  agentmesh doctor
-  agentmesh doctor --storage /var/backups/mesh-2026-11-26.db       a backup")]
-pub(crate) struct DoctorArgs {
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-}
-
 /// List the agents of the mesh
 #[derive(Args, Debug)]
 pub(crate) struct AgentsArgs {
     #[command(flatten)]
     pub(crate) gateway: GatewayArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum CardCommand {
-    Show(CardShowArgs),
-    Verify(CardVerifyArgs),
-    Keygen(CardKeygenArgs),
-}
-
-/// Show the card of an agent
-#[derive(Args, Debug)]
-pub(crate) struct CardShowArgs {
-    /// Name of an agent of the mesh, or URL of any A2A server
-    pub(crate) agent: String,
-
-    #[command(flatten)]
-    pub(crate) gateway: GatewayArgs,
-}
-
-/// Check the signatures of an agent's card
-///
-/// One signature has to count. The key is taken from --key; without it, from where the signature says (jku), if that is
-/// the origin of the card and the connection is encrypted or local: such a key proves that the card is whole, and no
-/// more about who made it than the connection does.
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  agentmesh card verify https://agents.example.com/sales --key partner.pem
-  agentmesh card verify sales --trust-jku
-  agentmesh -o json card verify http://127.0.0.1:8092 | jq .signatures")]
-pub(crate) struct CardVerifyArgs {
-    /// Name of an agent of the mesh, or URL of any A2A server
-    pub(crate) agent: String,
-
-    /// Public key: PEM, a JSON Web Key, or a set of them; `-` is standard input
-    #[arg(long, value_name = "FILE", conflicts_with = "trust_jku")]
-    pub(crate) key: Option<PathBuf>,
-
-    /// Take the key from wherever the signature says it is
-    #[arg(long)]
-    pub(crate) trust_jku: bool,
-
-    #[command(flatten)]
-    pub(crate) gateway: GatewayArgs,
-}
-
-/// Make a key to sign cards with, and print its public half
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  agentmesh card keygen card.pem > card.jwk")]
-pub(crate) struct CardKeygenArgs {
-    /// File for the private key, in PEM; it must not be there yet
-    pub(crate) file: PathBuf,
-
-    /// How it signs
-    #[arg(long, value_enum, default_value_t, value_name = "NAME")]
-    pub(crate) algorithm: KeyAlgorithm,
-}
-
-/// How a key signs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum KeyAlgorithm {
-    /// ECDSA on P-256, which every verifier knows
-    #[default]
-    Es256,
-    /// Ed25519
-    Eddsa,
 }
 
 /// List the tools of the mesh, or of any MCP server
