@@ -18,6 +18,11 @@ mod store;
 mod target;
 mod telemetry;
 
+/// Events are many small allocations, made on one thread and freed on another: see decision 19.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> std::process::ExitCode {
     app::main()
 }
