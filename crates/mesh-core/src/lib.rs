@@ -7,6 +7,7 @@
 //! - [`error`]: the protocol errors of A2A with their codes in every binding.
 //! - [`principal`], [`ids`]: who asks, and what things are called.
 //! - [`trace`]: W3C trace context, and the seam through which finished spans leave.
+//! - [`shelf`]: small records that outlive the process, as something that is passed in.
 //! - [`clock`]: time, as something that is passed in.
 
 pub mod clock;
@@ -16,6 +17,7 @@ pub mod ids;
 pub mod lifecycle;
 pub mod model;
 pub mod principal;
+pub mod shelf;
 pub mod trace;
 
 pub use clock::{Clock, SystemClock, Timestamp};
@@ -25,4 +27,5 @@ pub use ids::{
     AgentName, ArtifactId, ContextId, HostId, MessageId, PrincipalId, Seq, TaskId, TaskKey, Tenant,
 };
 pub use principal::{Principal, PrincipalKind};
+pub use shelf::{Compartment, MemoryShelf, Required, Shelf, ShelfError, Shelved};
 pub use trace::TraceContext;

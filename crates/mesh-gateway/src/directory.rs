@@ -6,6 +6,7 @@ mod documents;
 use self::cards::{Card, CardCache};
 use crate::gateway::{Gateway, SetupError};
 use crate::identity;
+use crate::plan::Plan;
 use crate::rejection::Rejection;
 use crate::server::check_origin;
 use crate::settings::Settings;
@@ -77,13 +78,15 @@ pub(crate) fn routes() -> Router<Arc<Gateway>> {
 struct View<'a> {
     directory: &'a Directory,
     agents: Vec<&'a Agent>,
+    plan: Arc<Plan>,
     /// The address under which this gateway was reached.
     base: String,
 }
 
 impl<'a> View<'a> {
     fn open(gateway: &'a Gateway, uri: &Uri, headers: &HeaderMap) -> Result<Self, Box<Response>> {
-        let settings = &gateway.settings;
+        let plan = gateway.plan();
+        let settings = &plan.settings;
         let refuse = |rejection: Rejection| Box::new(refused(rejection.status(false), &rejection.message()));
         check_origin(settings, uri, headers).map_err(refuse)?;
         let caller = identity::authenticate(settings, headers).map_err(refuse)?;
@@ -99,7 +102,7 @@ impl<'a> View<'a> {
             .or_else(|| headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned));
         let base =
             settings.public_url.clone().unwrap_or_else(|| format!("http://{}", host.unwrap_or_default()));
-        Ok(Self { directory, agents, base: base.trim_end_matches('/').to_owned() })
+        Ok(Self { directory, agents, base: base.trim_end_matches('/').to_owned(), plan })
     }
 
     /// The cards of all agents in view: current where that is quick, last known or none where it is not.
@@ -160,7 +163,7 @@ async fn card(
     if let Ok(etag) = HeaderValue::from_str(&card.etag) {
         response.headers_mut().insert(ETAG, etag);
     }
-    let age = format!("private, max-age={}", gateway.settings.card_ttl.as_secs());
+    let age = format!("private, max-age={}", view.plan.settings.card_ttl.as_secs());
     if let Ok(age) = HeaderValue::from_str(&age) {
         response.headers_mut().insert(CACHE_CONTROL, age);
     }

@@ -2,15 +2,16 @@
 
 use crate::directory::Directory;
 use crate::metrics::Metrics;
+use crate::plan::Plan;
 use crate::rejection::Rejection;
 use crate::settings::Settings;
-use crate::upstream::{self, RegisteredUpstream};
+use crate::upstream::RegisteredUpstream;
+use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use mesh_core::trace::Tracer;
-use mesh_core::{Clock, Tenant};
+use mesh_core::{Clock, Shelf};
 use mesh_policy::{AuditSink, Authorizer};
 use prometheus_client::registry::Registry;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -31,6 +32,8 @@ pub struct Wiring {
     pub clock: Arc<dyn Clock>,
     /// Where spans go.
     pub tracer: Tracer,
+    /// What outlives the process: registered agents, and what is known of tools' definitions.
+    pub shelf: Arc<dyn Shelf>,
 }
 
 /// The state of one upstream.
@@ -46,11 +49,11 @@ pub struct UpstreamHealth {
 
 /// The one door to tools and agents.
 pub struct Gateway {
-    pub(crate) settings: Settings,
     pub(crate) wiring: Wiring,
     pub(crate) metrics: Metrics,
     pub(crate) directory: Directory,
-    upstreams: BTreeMap<Arc<str>, Arc<RegisteredUpstream>>,
+    /// What the configuration made; replaced as a whole.
+    plan: ArcSwap<Plan>,
     closing: CancellationToken,
     calls: TaskTracker,
 }
@@ -58,16 +61,10 @@ pub struct Gateway {
 impl Gateway {
     /// Makes a gateway. Nothing is started or connected yet.
     pub fn new(settings: Settings, wiring: Wiring, registry: &mut Registry) -> Result<Arc<Self>, SetupError> {
-        let mut upstreams = BTreeMap::new();
-        for (id, config) in &settings.upstreams {
-            let upstream = upstream::build(id, config, &settings)?;
-            upstreams.insert(Arc::clone(&upstream.id), Arc::new(upstream));
-        }
         Ok(Arc::new(Self {
             directory: Directory::new(&settings)?,
             metrics: Metrics::register(registry),
-            upstreams,
-            settings,
+            plan: ArcSwap::from_pointee(Plan::new(settings)?),
             wiring,
             closing: CancellationToken::new(),
             calls: TaskTracker::new(),
@@ -82,12 +79,17 @@ impl Gateway {
     /// Starts the child processes, and asks every upstream for its tools so that the first client need not wait.
     /// Must be called on a runtime. Does not wait for any upstream: one that is down must not hold the others up.
     pub fn start(self: &Arc<Self>) {
-        for upstream in self.upstreams.values() {
+        for upstream in self.plan().upstreams.values() {
             upstream.start();
             let upstream = Arc::clone(upstream);
             let closing = self.closing.clone();
             tokio::spawn(async move { closing.run_until_cancelled(upstream.tools()).await });
         }
+    }
+
+    /// What the configuration made, as of now. A request takes it once, and keeps to it.
+    pub(crate) fn plan(&self) -> Arc<Plan> {
+        self.plan.load_full()
     }
 
     /// Whether new calls are taken.
@@ -105,7 +107,7 @@ impl Gateway {
                 failure: known.failure().map(ToString::to_string),
             }
         };
-        self.upstreams.values().map(health).collect()
+        self.plan().upstreams.values().map(health).collect()
     }
 
     /// Takes no new calls, lets open ones finish within half of `grace`, then ends sessions and processes within the
@@ -118,7 +120,8 @@ impl Gateway {
             tracing::warn!(open = self.calls.len(), "calls were still open at the end of their grace period");
         }
         let rest = deadline.saturating_duration_since(Instant::now());
-        join_all(self.upstreams.values().map(|upstream| upstream.shutdown(rest))).await;
+        let plan = self.plan();
+        join_all(plan.upstreams.values().map(|upstream| upstream.shutdown(rest))).await;
         if let Err(error) = self.wiring.audit.flush().await {
             tracing::error!(%error, "the audit log was not flushed");
         }
@@ -128,18 +131,5 @@ impl Gateway {
     pub(crate) fn admit(&self) -> Result<TaskTrackerToken, Rejection> {
         let token = self.calls.token();
         if self.closing.is_cancelled() { Err(Rejection::Draining) } else { Ok(token) }
-    }
-
-    /// The upstreams of a tenant, in the order of their ids.
-    pub(crate) fn upstreams<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-    ) -> impl Iterator<Item = &'a Arc<RegisteredUpstream>> {
-        self.upstreams.values().filter(move |upstream| upstream.tenant == *tenant)
-    }
-
-    /// One upstream, if it is the tenant's.
-    pub(crate) fn upstream(&self, tenant: &Tenant, id: &str) -> Option<&Arc<RegisteredUpstream>> {
-        self.upstreams.get(id).filter(|upstream| upstream.tenant == *tenant)
     }
 }

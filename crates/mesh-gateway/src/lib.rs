@@ -10,12 +10,15 @@
 //! - `wire`: envelopes with raw members, so that what is forwarded stays as it is.
 //! - `rejection`: the one place that makes protocol errors.
 
+#![allow(dead_code, unused_imports)] // While the parts are being joined.
+
 mod directory;
 mod gateway;
 mod identity;
 mod metrics;
 mod names;
 mod observe;
+mod plan;
 mod rejection;
 mod server;
 mod settings;

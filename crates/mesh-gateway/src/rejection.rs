@@ -71,6 +71,7 @@ impl Rejection {
             Self::Upstream { error, .. } => match error {
                 UpstreamError::Unavailable(_) | UpstreamError::Unauthorized(_) => -31503,
                 UpstreamError::BadAnswer(_) | UpstreamError::TooLarge { .. } => -31502,
+                UpstreamError::SessionLost => -31404,
             },
         }
     }
@@ -149,9 +150,9 @@ impl Rejection {
             Self::Busy { .. } | Self::Draining => Outcome::Busy,
             Self::Timeout { .. } => Outcome::Timeout,
             Self::Upstream { error, .. } => match error {
-                UpstreamError::Unavailable(_) | UpstreamError::Unauthorized(_) => {
-                    Outcome::UpstreamUnavailable
-                }
+                UpstreamError::Unavailable(_)
+                | UpstreamError::Unauthorized(_)
+                | UpstreamError::SessionLost => Outcome::UpstreamUnavailable,
                 UpstreamError::BadAnswer(_) | UpstreamError::TooLarge { .. } => Outcome::ProtocolError,
             },
             Self::Audit => Outcome::Internal,
@@ -185,6 +186,7 @@ impl Rejection {
                 UpstreamError::Unauthorized(_) => "upstream_unauthorized",
                 UpstreamError::BadAnswer(_) => "bad_answer",
                 UpstreamError::TooLarge { .. } => "result_too_large",
+                UpstreamError::SessionLost => "session_lost",
             },
         }
     }

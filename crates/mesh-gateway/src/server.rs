@@ -11,6 +11,7 @@ pub(crate) use edge::check_origin;
 
 use crate::gateway::Gateway;
 use crate::identity;
+use crate::plan::Plan;
 use crate::rejection::Rejection;
 use crate::wire::envelope::{self, Message, RequestId};
 use crate::wire::meta::RequestMeta;
@@ -39,20 +40,26 @@ async fn mcp(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Res
     if request.method() != Method::POST {
         return reply::method_not_allowed();
     }
-    let edge = match Edge::admit(&gateway.settings, request).await {
+    let plan = gateway.plan();
+    let edge = match Edge::admit(&plan.settings, request).await {
         Ok(edge) => edge,
         Err(rejection) => return reply::json(Replied::rejected(None, &rejection, false)),
     };
     let streams = edge.takes_events;
     let json = edge.takes_json;
-    let (notify, notifications) = mpsc::channel(gateway.settings.limits.notifications);
-    let work = Box::pin(answer(gateway, edge, streams.then_some(notify)));
+    let (notify, notifications) = mpsc::channel(plan.settings.limits.notifications);
+    let work = Box::pin(answer(gateway, plan, edge, streams.then_some(notify)));
     reply::respond(work, notifications, json).await
 }
 
 /// Decodes a message and does what it asks for. What it needs, it owns: the reply may outlive the handler.
-async fn answer(gateway: Arc<Gateway>, edge: Edge, notify: Option<mpsc::Sender<Bytes>>) -> Replied {
-    let message = match envelope::decode(&edge.body, gateway.settings.limits.depth) {
+async fn answer(
+    gateway: Arc<Gateway>,
+    plan: Arc<Plan>,
+    edge: Edge,
+    notify: Option<mpsc::Sender<Bytes>>,
+) -> Replied {
+    let message = match envelope::decode(&edge.body, plan.settings.limits.depth) {
         Ok(message) => message,
         Err(bad) => return Replied::rejected(bad.id.as_ref(), &bad.rejection, false),
     };
@@ -62,7 +69,7 @@ async fn answer(gateway: Arc<Gateway>, edge: Edge, notify: Option<mpsc::Sender<B
             let outcome = async {
                 let meta = RequestMeta::take(&mut params)?;
                 modern = revision::check(&edge.headers, &method, &params, &meta)?;
-                let asked = Asked { gateway: &gateway, edge: &edge, modern, notify };
+                let asked = Asked { gateway: &gateway, plan: &plan, edge: &edge, modern, notify };
                 dispatch(&asked, &method, params, meta).await
             }
             .await;
@@ -84,6 +91,7 @@ async fn answer(gateway: Arc<Gateway>, edge: Edge, notify: Option<mpsc::Sender<B
 /// A request in its setting.
 pub(crate) struct Asked<'a> {
     pub(crate) gateway: &'a Gateway,
+    pub(crate) plan: &'a Plan,
     pub(crate) edge: &'a Edge,
     pub(crate) modern: bool,
     pub(crate) notify: Option<mpsc::Sender<Bytes>>,
@@ -106,15 +114,10 @@ async fn dispatch(
     if method == "tools/call" {
         return call::call_tool(asked, params, meta).await;
     }
-    let caller = identity::authenticate(&asked.gateway.settings, &asked.edge.headers)?;
-    let tenant = &caller.principal.tenant;
-    if let Some(upstream) = asked.edge.upstream()
-        && asked.gateway.upstream(tenant, upstream).is_none()
-    {
-        return Err(Rejection::UnknownUpstream { upstream: upstream.to_owned() });
-    }
+    let caller = identity::authenticate(&asked.plan.settings, &asked.edge.headers)?;
+    let scope = asked.plan.scope(&caller.principal.tenant, asked.edge.scope())?;
     match (method, asked.modern) {
-        ("tools/list", _) => methods::list_tools(asked, &caller, &params).await,
+        ("tools/list", _) => methods::list_tools(asked, &caller, scope, &params).await,
         ("server/discover", true) => Ok(methods::discover()),
         ("initialize", false) => methods::initialize(&params),
         ("ping", false) => Ok(Outcome::Result(Bytes::from_static(b"{}"))),

@@ -1,39 +1,48 @@
 //! MCP servers behind the gateway: what one is asked, how it answers, and the two ways to reach one.
 
+mod announcement;
 mod bulkhead;
 pub(crate) mod catalog;
+mod conversation;
+mod dispatch;
 mod fetch;
 mod http;
 mod outgoing;
 pub(crate) mod param_headers;
 mod registered;
+mod result_text;
 mod revision;
 mod stdio;
 
+pub(crate) use announcement::{Announcement, Wanted};
 pub(crate) use bulkhead::Bulkhead;
 pub(crate) use catalog::{Catalog, Snapshot, Tool};
+pub(crate) use conversation::{Asker, Conversation, Opened, Pinned};
+pub(crate) use dispatch::{CallError, Terms};
 pub(crate) use http::HttpUpstream;
 pub(crate) use outgoing::{ClientFacts, Notify, Outgoing};
 pub use registered::SetupError;
 pub(crate) use registered::{RegisteredUpstream, build};
+pub(crate) use result_text::ResultText;
 pub(crate) use revision::Revision;
 pub(crate) use stdio::StdioUpstream;
 
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
-/// What an upstream answered: the raw text of one JSON value.
-#[derive(Clone, Debug)]
+/// What an upstream answered.
+#[derive(Debug)]
 pub(crate) enum Answer {
     /// The `result` object.
-    Result(Bytes),
-    /// The `error` object.
+    Result(ResultText),
+    /// The `error` object, raw.
     Error(Bytes),
 }
 
 /// An answer, and the revision in which it was given.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) answer: Answer,
     pub(crate) modern: bool,
@@ -50,6 +59,9 @@ pub(crate) enum UpstreamError {
     BadAnswer(Arc<str>),
     #[error("answered with more than {limit} bytes")]
     TooLarge { limit: usize },
+    /// The session that the request belongs to is gone; nothing was done.
+    #[error("has forgotten the session")]
+    SessionLost,
 }
 
 impl UpstreamError {
@@ -75,6 +87,35 @@ pub(crate) trait Upstream: Send + Sync + 'static {
 
     /// Sends one request and waits for its answer.
     async fn request(&self, outgoing: Outgoing<'_>) -> Result<Answered, UpstreamError>;
+
+    /// Sends a notification, raw parameters, to a server with sessions. A modern server gets none.
+    async fn notify(
+        &self,
+        _conversation: &Arc<Conversation>,
+        _method: &str,
+        _params: Option<&str>,
+    ) -> Result<(), UpstreamError> {
+        Ok(())
+    }
+
+    /// What the server says about itself, in the conversation's session where it has sessions: one is opened if there
+    /// is none yet.
+    async fn open(&self, _conversation: &Arc<Conversation>) -> Result<Opened, UpstreamError> {
+        Err(UpstreamError::unavailable("it does not describe itself"))
+    }
+
+    /// Follows what the server says without being asked, until the receiver is dropped or the server ends it. What is
+    /// said in a session of its own is heard only by that conversation.
+    async fn listen(
+        &self,
+        _conversation: &Arc<Conversation>,
+        _wanted: Wanted,
+    ) -> Result<mpsc::Receiver<Announcement>, UpstreamError> {
+        Err(UpstreamError::unavailable("it announces nothing"))
+    }
+
+    /// Ends the conversation's session, if the server has one.
+    async fn close(&self, _conversation: &Arc<Conversation>) {}
 
     /// Ends sessions and processes. `grace` is what a process gets to end by itself.
     async fn shutdown(&self, grace: Duration);

@@ -16,11 +16,15 @@ pub enum Space {
     Push,
     /// The memory of contexts: `{owner and context, hashed}/{name}`.
     Context,
+    /// Agents that registered themselves at a gateway: `{agent}`.
+    Directory,
+    /// What a gateway knows of the definitions of tools: `{upstream}/{tool}`.
+    Pins,
 }
 
 impl Space {
     /// Every space.
-    pub const ALL: [Self; 3] = [Self::Hosts, Self::Push, Self::Context];
+    pub const ALL: [Self; 5] = [Self::Hosts, Self::Push, Self::Context, Self::Directory, Self::Pins];
 
     /// Its name in a store; part of the format.
     pub const fn as_str(self) -> &'static str {
@@ -28,6 +32,8 @@ impl Space {
             Self::Hosts => "hosts",
             Self::Push => "push",
             Self::Context => "context",
+            Self::Directory => "directory",
+            Self::Pins => "pins",
         }
     }
 }

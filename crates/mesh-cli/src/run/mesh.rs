@@ -1,6 +1,7 @@
 //! The parts of a mesh together.
 
 use super::listen::Ports;
+use super::shelf::LogShelf;
 use super::store::{Store, chain};
 use crate::exit::{ExitStatus, Failure};
 use axum::Router;
@@ -51,6 +52,7 @@ impl RunningMesh {
             authorizer: Arc::new(LocalOnly),
             clock: Arc::clone(&clock),
             tracer: tracer.clone(),
+            shelf: Arc::new(LogShelf::new(Arc::clone(&store.log))),
         };
         let settings = mesh_gateway::Settings::from_mesh(mesh);
         let gateway =

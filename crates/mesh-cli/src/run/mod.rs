@@ -5,6 +5,7 @@
 mod files;
 mod listen;
 mod mesh;
+mod shelf;
 mod store;
 
 pub(crate) use files::raise_limit;

@@ -4,10 +4,12 @@ use super::{Asked, Outcome};
 use crate::identity::{self, Caller};
 use crate::names;
 use crate::observe::{CallTrace, Observed};
+use crate::plan::Scope;
 use crate::rejection::Rejection;
 use crate::upstream::param_headers::{self, ParamHeader};
 use crate::upstream::{
-    Answer, Answered, ClientFacts, Notify, Outgoing, RegisteredUpstream, Tool, UpstreamError,
+    Answer, Answered, CallError, ClientFacts, Conversation, Notify, Outgoing, RegisteredUpstream, Terms,
+    Tool, UpstreamError,
 };
 use crate::wire::header;
 use crate::wire::meta::RequestMeta;
@@ -27,7 +29,7 @@ pub(super) async fn call_tool(
     params: RawObject<'_>,
     meta: RequestMeta<'_>,
 ) -> Result<Outcome, Rejection> {
-    let (gateway, headers) = (asked.gateway, &asked.edge.headers);
+    let (gateway, settings, headers) = (asked.gateway, &asked.plan.settings, &asked.edge.headers);
     let started = Instant::now();
     let name = params
         .get("name")
@@ -39,7 +41,7 @@ pub(super) async fn call_tool(
     let mut observed = Observed::open(gateway, trace, &name, params.get("arguments"))?;
     let answered = async {
         observed.admitted(gateway.admit()?);
-        let caller = identity::authenticate(&gateway.settings, headers)?;
+        let caller = identity::authenticate(settings, headers)?;
         observed.caller(&caller);
 
         let route = route(asked, &caller, &name).await?;
@@ -57,18 +59,19 @@ pub(super) async fn call_tool(
                 .map_err(Rejection::HeaderMismatch)?;
         }
 
-        let within = gateway.settings.call_timeout.min(route.upstream.timeout);
-        let exchange = async {
-            let busy = |_| Rejection::Busy { upstream: upstream.to_owned() };
-            let _permit = route.upstream.bulkhead.enter().await.map_err(busy)?;
-            let target = route.upstream.pick();
-            observed.sent();
-            let outgoing = outgoing(asked, &route, params, &meta, &trace);
-            target.request(outgoing).await.map_err(|error| route.failed(error))
+        let within = settings.call_timeout.min(route.upstream.timeout);
+        let outgoing = outgoing(asked, &route, params, &meta, &trace);
+        let terms = Terms {
+            principal: &caller.principal,
+            definition: route.known.as_ref().map(|tool| &*tool.definition),
+            deadline: started + within,
+            fresh: false,
         };
+        let exchange = route.upstream.call(outgoing, &terms, || observed.sent());
         let late = |_| Rejection::Timeout { upstream: upstream.to_owned(), after: within };
-        let answered = timeout_at(started + within, exchange).await.map_err(late)??;
-        classify(answered, asked.modern).map_err(|error| route.failed(error))
+        let answered = timeout_at(terms.deadline, exchange).await.map_err(late)?;
+        let answered = answered.map_err(|error| route.no_answer(error))?;
+        classify(answered, asked.modern).await.map_err(|error| route.failed(error))
     }
     .await;
 
@@ -101,6 +104,13 @@ impl Route<'_> {
         self.known.as_ref().map_or(&[], |tool| &tool.param_headers)
     }
 
+    fn no_answer(&self, error: CallError) -> Rejection {
+        match error {
+            CallError::Busy => Rejection::Busy { upstream: self.upstream.id.to_string() },
+            CallError::Upstream(error) => self.failed(error),
+        }
+    }
+
     fn failed(&self, error: UpstreamError) -> Rejection {
         Rejection::Upstream { upstream: self.upstream.id.to_string(), error }
     }
@@ -110,16 +120,14 @@ impl Route<'_> {
 async fn route<'a>(asked: &Asked<'a>, caller: &Caller, name: &str) -> Result<Route<'a>, Rejection> {
     let tenant = &caller.principal.tenant;
     let shown = || name.chars().take(128).collect::<String>();
-    if let Some(id) = asked.edge.upstream() {
-        let unknown = || Rejection::UnknownUpstream { upstream: id.chars().take(128).collect() };
-        let upstream = asked.gateway.upstream(tenant, id).ok_or_else(unknown)?;
+    if let Scope::Upstream(upstream) = asked.plan.scope(tenant, asked.edge.scope())? {
         // Names are untouched here, and the upstream itself says which it knows.
         let known = upstream.known_tools().tools.and_then(|tools| tools.by_name(name).cloned());
         return Ok(Route { upstream, tool: name.into(), known });
     }
     let unknown = || Rejection::UnknownTool { tool: shown() };
     let id = names::upstream_of(name).ok_or_else(unknown)?;
-    let upstream = asked.gateway.upstream(tenant, id).ok_or_else(unknown)?;
+    let upstream = asked.plan.upstream(tenant, id).ok_or_else(unknown)?;
     let find = |snapshot: &crate::upstream::Snapshot| {
         snapshot.tools.as_ref().and_then(|tools| tools.by_federated(name).cloned())
     };
@@ -166,6 +174,9 @@ fn outgoing<'a>(
         trace: trace.client,
         tracestate: asked.edge.headers.get(header::TRACESTATE).cloned(),
         notify,
+        conversation: Conversation::own(),
+        asker: None,
+        streams: false,
     }
 }
 
@@ -188,14 +199,14 @@ struct Peek {
 
 /// Looks at an answer and changes no more of it than the client's revision demands: `resultType`, which a modern client
 /// must find and a legacy one must not.
-fn classify(answered: Answered, modern: bool) -> Result<Classified, UpstreamError> {
+async fn classify(answered: Answered, modern: bool) -> Result<Classified, UpstreamError> {
     let result = match answered.answer {
         Answer::Error(error) => {
             let kind = Some("upstream_error");
             let outcome = mesh_policy::Outcome::ProtocolError;
             return Ok(Classified { reply: Outcome::Error(error), outcome, kind });
         }
-        Answer::Result(result) => result,
+        Answer::Result(result) => result.whole().await?,
     };
     let peek: Peek = serde_json::from_slice(&result)
         .ok()
@@ -240,36 +251,39 @@ fn without_result_type(result: Bytes) -> Bytes {
 mod tests {
     use super::*;
 
-    fn shaped(result: &'static str, from_modern: bool, to_modern: bool) -> String {
-        let answered = Answered { answer: Answer::Result(result.into()), modern: from_modern };
-        match classify(answered, to_modern).unwrap().reply {
+    async fn shaped(result: &'static str, from_modern: bool, to_modern: bool) -> String {
+        let answered = Answered { answer: result_of(result), modern: from_modern };
+        match classify(answered, to_modern).await.unwrap().reply {
             Outcome::Result(result) => String::from_utf8(result.to_vec()).unwrap(),
             Outcome::Error(_) => panic!(),
         }
     }
 
-    #[test]
-    fn a_result_changes_only_where_the_generations_differ() {
-        let plain = r#"{"content":[], "x":1.0}"#;
-        let typed = r#"{"resultType":"complete","content":[ ],"x":1.0}"#;
-        assert_eq!(shaped(plain, false, false), plain);
-        assert_eq!(shaped(typed, true, true), typed);
-        assert_eq!(shaped(plain, false, true), r#"{"resultType":"complete","content":[], "x":1.0}"#);
-        assert_eq!(shaped("{ }", false, true), r#"{"resultType":"complete" }"#);
-        assert_eq!(shaped(typed, true, false), r#"{"content":[ ],"x":1.0}"#);
+    fn result_of(text: &'static str) -> Answer {
+        Answer::Result(Bytes::from_static(text.as_bytes()).into())
     }
 
-    #[test]
-    fn an_answer_counts_as_what_it_is() {
-        let count = |answer| classify(Answered { answer, modern: false }, false).map(|c| (c.outcome, c.kind));
+    #[tokio::test]
+    async fn a_result_changes_only_where_the_generations_differ() {
+        let plain = r#"{"content":[], "x":1.0}"#;
+        let typed = r#"{"resultType":"complete","content":[ ],"x":1.0}"#;
+        assert_eq!(shaped(plain, false, false).await, plain);
+        assert_eq!(shaped(typed, true, true).await, typed);
+        assert_eq!(shaped(plain, false, true).await, r#"{"resultType":"complete","content":[], "x":1.0}"#);
+        assert_eq!(shaped("{ }", false, true).await, r#"{"resultType":"complete" }"#);
+        assert_eq!(shaped(typed, true, false).await, r#"{"content":[ ],"x":1.0}"#);
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_as_what_it_is() {
+        let count = async |answer| {
+            classify(Answered { answer, modern: false }, false).await.map(|c| (c.outcome, c.kind))
+        };
         let (ok, failed) = (mesh_policy::Outcome::Ok, mesh_policy::Outcome::ToolError);
-        assert_eq!(count(Answer::Result("{}".into())).unwrap(), (ok, None));
-        assert_eq!(
-            count(Answer::Result(r#"{"isError":true}"#.into())).unwrap(),
-            (failed, Some("tool_error"))
-        );
-        assert_eq!(count(Answer::Result(r#"{"isError":"x"}"#.into())).unwrap(), (ok, None));
-        assert!(count(Answer::Result("[]".into())).is_err());
-        assert!(count(Answer::Error("{}".into())).unwrap().1.is_some());
+        assert_eq!(count(result_of("{}")).await.unwrap(), (ok, None));
+        assert_eq!(count(result_of(r#"{"isError":true}"#)).await.unwrap(), (failed, Some("tool_error")));
+        assert_eq!(count(result_of(r#"{"isError":"x"}"#)).await.unwrap(), (ok, None));
+        assert!(count(result_of("[]")).await.is_err());
+        assert!(count(Answer::Error("{}".into())).await.unwrap().1.is_some());
     }
 }

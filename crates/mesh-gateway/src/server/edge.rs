@@ -53,7 +53,7 @@ impl Edge {
     }
 
     /// The upstream that the path names; `None` for all of them.
-    pub(crate) fn upstream(&self) -> Option<&str> {
+    pub(crate) fn scope(&self) -> Option<&str> {
         self.path.strip_prefix("/mcp/")
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Asked, Outcome};
 use crate::identity::Caller;
+use crate::plan::Scope;
 use crate::rejection::Rejection;
 use crate::upstream::{RegisteredUpstream, Snapshot};
 use crate::wire::meta::SERVER_INFO;
@@ -50,15 +51,17 @@ pub(super) fn initialize(params: &RawObject<'_>) -> Result<Outcome, Rejection> {
 pub(super) async fn list_tools(
     asked: &Asked<'_>,
     caller: &Caller,
+    scope: Scope<'_>,
     params: &RawObject<'_>,
 ) -> Result<Outcome, Rejection> {
     if params.get("cursor").is_some_and(|cursor| cursor != "null") {
         return Err(Rejection::InvalidParams("`params.cursor` is none that this server gave out".to_owned()));
     }
     let tenant = &caller.principal.tenant;
-    let one = asked.edge.upstream();
-    let upstreams: Vec<_> =
-        asked.gateway.upstreams(tenant).filter(|upstream| one.is_none_or(|id| id == &*upstream.id)).collect();
+    let (upstreams, one) = match scope {
+        Scope::All => (asked.plan.upstreams(tenant).collect::<Vec<_>>(), None),
+        Scope::Upstream(upstream) => (vec![upstream], Some(&*upstream.id)),
+    };
     let snapshots = join_all(upstreams.iter().map(|upstream| upstream.tools())).await;
     if let (Some(id), [snapshot]) = (one, &*snapshots)
         && let (None, Some(error)) = (&snapshot.tools, snapshot.failure())

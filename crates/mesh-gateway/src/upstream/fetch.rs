@@ -43,7 +43,7 @@ pub(crate) async fn tools(
             params.set("cursor", string(cursor));
         }
         let result = match upstream.request(Outgoing::own("tools/list", params)).await?.answer {
-            Answer::Result(result) => result,
+            Answer::Result(result) => result.whole().await?,
             Answer::Error(error) => {
                 let shown: String = String::from_utf8_lossy(&error).chars().take(200).collect();
                 return Err(UpstreamError::bad_answer(format!("it refused `tools/list`: {shown}")));

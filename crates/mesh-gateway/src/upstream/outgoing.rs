@@ -1,11 +1,12 @@
 //! One request on its way to an upstream, written for the revision that the upstream speaks.
 
-use super::Revision;
+use super::{Asker, Conversation, Revision};
 use crate::wire::object::RawObject;
 use crate::wire::{IMPLEMENTATION, MODERN_VERSION, meta, string, write_string};
 use bytes::Bytes;
 use http::HeaderValue;
 use mesh_core::TraceContext;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// What a modern client said about itself, raw; empty for a legacy one, for which the gateway speaks.
@@ -42,7 +43,7 @@ impl Notify {
 }
 
 /// One request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) method: &'a str,
     /// What `Mcp-Name` carries: the tool's name, by the upstream's own spelling.
@@ -58,6 +59,12 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) trace: TraceContext,
     pub(crate) tracestate: Option<HeaderValue>,
     pub(crate) notify: Option<Notify>,
+    /// In whose name, for a server with sessions.
+    pub(crate) conversation: Arc<Conversation>,
+    /// Whom the server may ask back.
+    pub(crate) asker: Option<Arc<dyn Asker>>,
+    /// Whether a large result may be streamed.
+    pub(crate) streams: bool,
 }
 
 impl<'a> Outgoing<'a> {
@@ -73,6 +80,9 @@ impl<'a> Outgoing<'a> {
             trace: TraceContext::root(),
             tracestate: None,
             notify: None,
+            conversation: Conversation::own(),
+            asker: None,
+            streams: false,
         }
     }
 

@@ -81,7 +81,7 @@ pub(crate) fn build(
 
 impl RegisteredUpstream {
     /// The endpoint for the next call. One, so far; several will be balanced here.
-    pub(crate) fn pick(&self) -> &Arc<dyn Upstream> {
+    pub(crate) fn target(&self) -> &Arc<dyn Upstream> {
         &self.target
     }
 

@@ -1,6 +1,6 @@
 //! Which generation of the protocol an upstream speaks, and how its answers to the first question tell.
 
-use super::{Answer, UpstreamError};
+use super::{Answer, ResultText, UpstreamError};
 use crate::wire::{IMPLEMENTATION, LEGACY_VERSIONS, MODERN_VERSION};
 use serde::Deserialize;
 
@@ -52,7 +52,9 @@ struct Refused {
 /// Judges the answer to `server/discover`. Anything that is not clearly modern is legacy.
 pub(crate) fn judge(answer: &Answer) -> Verdict {
     match answer {
-        Answer::Result(result) => match serde_json::from_slice::<Discovered>(result) {
+        // What fits into no buffer is no description of a server.
+        Answer::Result(ResultText::Streamed(_)) => Verdict::Legacy,
+        Answer::Result(ResultText::Whole(result)) => match serde_json::from_slice::<Discovered>(result) {
             Ok(discovered) => choose(&discovered.supported_versions),
             Err(_) => Verdict::Legacy,
         },
@@ -94,7 +96,10 @@ pub(crate) fn initialized(answer: &Answer) -> Result<Revision, UpstreamError> {
         protocol_version: String,
     }
     let result = match answer {
-        Answer::Result(result) => result,
+        Answer::Result(ResultText::Whole(result)) => result,
+        Answer::Result(ResultText::Streamed(_)) => {
+            return Err(UpstreamError::bad_answer("its answer to `initialize` is too large"));
+        }
         Answer::Error(error) => {
             let shown: String = String::from_utf8_lossy(error).chars().take(200).collect();
             return Err(UpstreamError::bad_answer(format!("it refused `initialize`: {shown}")));
@@ -116,6 +121,7 @@ pub(crate) fn initialized(answer: &Answer) -> Result<Revision, UpstreamError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     fn error(json: &'static str) -> Verdict {
         judge(&Answer::Error(json.into()))
@@ -123,7 +129,7 @@ mod tests {
 
     #[test]
     fn only_a_modern_answer_is_modern() {
-        let result = |json: &'static str| judge(&Answer::Result(json.into()));
+        let result = |json: &'static str| judge(&Answer::Result(Bytes::from(json).into()));
         assert_eq!(result(r#"{"supportedVersions":["2026-07-28"]}"#), Verdict::Modern);
         assert_eq!(result(r#"{"supportedVersions":["2025-11-25"]}"#), Verdict::Legacy);
         assert_eq!(result(r#"{"supportedVersions":["2031-01-01"]}"#), Verdict::Foreign("2031-01-01".into()));

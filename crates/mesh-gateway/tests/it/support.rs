@@ -1,8 +1,8 @@
 //! A gateway on a port of its own, and what talks to it.
 
 use mesh_config::{Endpoint, Upstream};
-use mesh_core::SystemClock;
 use mesh_core::trace::{Span, SpanSink, Tracer};
+use mesh_core::{MemoryShelf, SystemClock};
 use mesh_gateway::{Gateway, Settings, Wiring};
 use mesh_policy::{AuditRecord, LocalOnly, MemoryAudit};
 use prometheus_client::registry::Registry;
@@ -49,6 +49,7 @@ impl TestGateway {
             authorizer: Arc::new(LocalOnly),
             clock: Arc::new(SystemClock),
             tracer: Tracer::new(Arc::clone(&spans) as Arc<dyn SpanSink>),
+            shelf: Arc::new(MemoryShelf::new()),
         };
         let mut registry = Registry::default();
         let gateway = Gateway::new(settings, wiring, &mut registry).unwrap();

@@ -207,7 +207,9 @@ impl Exchange {
         let ours = message.id.is_some_and(|theirs| theirs.get() == id.to_string());
         match (ours, message.error, message.result) {
             (_, Some(error), _) => Ok(Some(Answer::Error(body.slice_ref(error.get().as_bytes())))),
-            (true, None, Some(result)) => Ok(Some(Answer::Result(body.slice_ref(result.get().as_bytes())))),
+            (true, None, Some(result)) => {
+                Ok(Some(Answer::Result(body.slice_ref(result.get().as_bytes()).into())))
+            }
             (false, None, Some(_)) => Err(UpstreamError::bad_answer("it answered another request")),
             (_, None, None) if status.is_success() => {
                 Err(UpstreamError::bad_answer("neither result nor error"))
@@ -264,7 +266,7 @@ impl Exchange {
                     (Some(theirs), None) if theirs.get() == own => {
                         return match (message.result, message.error) {
                             (_, Some(error)) => Ok(Answer::Error(raw(error))),
-                            (Some(result), None) => Ok(Answer::Result(raw(result))),
+                            (Some(result), None) => Ok(Answer::Result(raw(result).into())),
                             (None, None) => Err(UpstreamError::bad_answer("neither result nor error")),
                         };
                     }

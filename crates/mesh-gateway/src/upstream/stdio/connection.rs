@@ -132,7 +132,7 @@ impl Connection {
             (None, Some(method)) => self.notified(method, message.params),
             (Some(id), None) => {
                 let answer = match (message.result, message.error) {
-                    (Some(result), None) => Ok(Answer::Result(raw(result))),
+                    (Some(result), None) => Ok(Answer::Result(raw(result).into())),
                     (_, Some(error)) => Ok(Answer::Error(raw(error))),
                     (None, None) => Err(UpstreamError::bad_answer("neither result nor error")),
                 };
@@ -247,6 +247,7 @@ impl Drop for Call<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::ResultText;
     use crate::wire::object::RawObject;
 
     fn connection() -> (Connection, mpsc::Receiver<Bytes>) {
@@ -267,7 +268,9 @@ mod tests {
         connection.receive(line("Starting server..."));
         connection.receive(line(r#"{"jsonrpc":"2.0","id":2,"result":{"n":1.0}}"#));
         connection.receive(line(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1}}"#));
-        assert!(matches!(second.answer().await.unwrap(), Answer::Result(r) if r == r#"{"n":1.0}"#));
+        assert!(
+            matches!(second.answer().await.unwrap(), Answer::Result(ResultText::Whole(r)) if r == r#"{"n":1.0}"#)
+        );
         assert!(matches!(first.answer().await.unwrap(), Answer::Error(e) if e == r#"{"code":1}"#));
     }
 

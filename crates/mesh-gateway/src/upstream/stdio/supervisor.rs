@@ -169,16 +169,16 @@ async fn agree(connection: &Connection, expect: Expect) -> Result<Revision, Upst
     let request = Outgoing::own("server/discover", RawObject::default());
     connection.send(request.encode(discover.id, &Revision::Modern)).await?;
     if let Ok(answer) = timeout(DISCOVER, discover.answer()).await {
-        return conclude(connection, &answer?).await;
+        return conclude(connection, judge(&answer?)).await;
     }
     tokio::select! {
-        Ok(answer @ Answer::Result(_)) = discover.answer() => conclude(connection, &answer).await,
+        Ok(answer @ Answer::Result(_)) = discover.answer() => conclude(connection, judge(&answer)).await,
         revision = initialize(connection) => revision,
     }
 }
 
-async fn conclude(connection: &Connection, answer: &Answer) -> Result<Revision, UpstreamError> {
-    match judge(answer) {
+async fn conclude(connection: &Connection, verdict: Verdict) -> Result<Revision, UpstreamError> {
+    match verdict {
         Verdict::Modern => Ok(Revision::Modern),
         Verdict::Legacy => initialize(connection).await,
         Verdict::Foreign(versions) => {
