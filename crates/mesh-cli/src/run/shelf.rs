@@ -67,8 +67,8 @@ impl Shelf for LogShelf {
         value: Vec<u8>,
         required: Required,
     ) -> Result<u64, ShelfError> {
-        let put = self.log.records().put(&key(of, tenant, name), Bytes::from(value), expect(required));
-        put.await.map_err(refused)
+        let key = key(of, tenant, name);
+        self.log.records().put(&key, Bytes::from(value), expect(required)).await.map_err(refused)
     }
 
     async fn delete(
