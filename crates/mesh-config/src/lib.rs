@@ -24,11 +24,12 @@ mod suggest;
 mod tree;
 
 pub use diagnostic::{Diagnostic, Position, Report, Severity};
-pub use load::{Checked, LoadOptions, MAX_FILE_BYTES, check, load, parse};
+pub use load::{Checked, LoadOptions, MAX_FILE_BYTES, check, load, load_fragment, parse, parse_fragment};
 pub use model::{
-    Access, Admin, Agent, Auth, Card, Durability, Endpoint, ExtendedCard, Extension, Gateway, Launch, Level,
-    Limits, LogFormat, Mesh, Model, OnWorkerLoss, Provider, Push, Retention, Signing, Skill, Storage, Tasks,
-    Telemetry, ToolPattern, Upstream, Worker,
+    Access, Admin, Agent, Argument, Auth, Card, Choice, Durability, Endpoint, ExtendedCard, Extension, Fill,
+    Fragment, Gateway, Glob, Launch, Level, Limits, LogFormat, Mesh, Model, OnWorkerLoss, Provider, Push,
+    Reload, Retention, Selection, Shadow, Signing, Skill, Split, SplitBy, Storage, Tasks, Telemetry,
+    ToolPattern, ToolRef, ToolRule, Toolset, Upstream, Worker,
 };
 pub use schema::schema;
 pub use secret::Secret;

@@ -69,6 +69,8 @@ pub struct Settings {
     pub principal: PrincipalId,
     /// MCP servers by id.
     pub upstreams: BTreeMap<String, mesh_config::Upstream>,
+    /// Toolsets by id. They share the paths below `/mcp/` with the upstreams.
+    pub toolsets: BTreeMap<String, mesh_config::Toolset>,
     /// Agents for the directory.
     pub agents: Vec<AgentSite>,
     /// How long one `tools/call` may take, waiting included.
@@ -102,6 +104,7 @@ impl Default for Settings {
             tenant: "default".into(),
             principal: "local".into(),
             upstreams: BTreeMap::new(),
+            toolsets: BTreeMap::new(),
             agents: Vec::new(),
             call_timeout: Duration::from_secs(30),
             list_timeout: Duration::from_secs(5),
@@ -132,6 +135,7 @@ impl Settings {
             tenant: mesh.access.tenant.as_str().into(),
             principal: mesh.access.principal.as_str().into(),
             upstreams: mesh.tools.clone(),
+            toolsets: mesh.toolsets.clone(),
             agents: mesh.agents.iter().map(agent).collect(),
             call_timeout: mesh.gateway.call_timeout,
             hosts: if loopback { Hosts::LoopbackAnd(Vec::new()) } else { Hosts::Any },

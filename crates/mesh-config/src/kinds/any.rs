@@ -60,7 +60,7 @@ impl Kind for JsonObject {
 }
 
 /// Words without quotes are what YAML takes them for, as far as JSON has it.
-fn json_of(node: &Node, cx: &mut Context<'_>) -> Option<Json> {
+pub(super) fn json_of(node: &Node, cx: &mut Context<'_>) -> Option<Json> {
     Some(match &node.value {
         Value::Null => Json::Null,
         Value::Scalar { plain, .. } => {
@@ -84,7 +84,7 @@ fn json_of(node: &Node, cx: &mut Context<'_>) -> Option<Json> {
 }
 
 /// What is text now must not become a reference when it is read again.
-fn escaped(value: &Json) -> Json {
+pub(super) fn escaped(value: &Json) -> Json {
     match value {
         Json::String(text) => json!(text.replace('$', "$$")),
         Json::Array(items) => items.iter().map(escaped).collect(),

@@ -6,7 +6,9 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::Value as Json;
 
 use crate::context::Context;
-use crate::kinds::{AgentName, Id, Listen, Opt, OptSecret, PathInStorage, Text, Timeout, Url, choice};
+use crate::kinds::{
+    AgentName, Id, Listen, Opt, OptSecret, PathFromFile, PathInStorage, Text, Timeout, Url, choice,
+};
 use crate::secret::Secret;
 use crate::section::{Kind, all_defaults, section};
 use crate::tree::Node;
@@ -20,6 +22,20 @@ section! {
         call_timeout: Duration as Timeout = "30s",
         /// File for audit records; a relative path starts in the storage directory.
         audit: PathBuf as PathInStorage = "audit.jsonl",
+        /// Directory of files with more upstreams and toolsets (*.yaml, *.yml), taken over while the gateway runs.
+        watch: Option<PathBuf> as Opt<PathFromFile>,
+        /// When changed upstreams and toolsets are taken over: auto (soon after a file changed) or manual (SIGHUP, agentmesh reload).
+        reload: Reload as Reload = "auto",
+    }
+}
+
+choice! {
+    /// When changed files are taken over.
+    pub enum Reload {
+        /// Soon after a file changed.
+        Auto = "auto",
+        /// When somebody asks for it.
+        Manual = "manual",
     }
 }
 

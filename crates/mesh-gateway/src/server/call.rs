@@ -6,6 +6,7 @@ use crate::names;
 use crate::observe::{CallTrace, Observed};
 use crate::plan::Scope;
 use crate::rejection::Rejection;
+use crate::toolset;
 use crate::upstream::param_headers::{self, ParamHeader};
 use crate::upstream::{
     Answer, Answered, CallError, ClientFacts, Conversation, Notify, Outgoing, RegisteredUpstream, Terms,
@@ -15,8 +16,10 @@ use crate::wire::header;
 use crate::wire::meta::RequestMeta;
 use crate::wire::object::{RawObject, as_str};
 use bytes::Bytes;
+use mesh_config::Choice;
 use mesh_policy::{Action, Resource};
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
@@ -55,10 +58,16 @@ pub(super) async fn call_tool(
             return Err(Rejection::Denied);
         }
         if asked.modern {
-            param_headers::check(route.param_headers(), params.get("arguments"), headers)
+            param_headers::check(&route.shown_param_headers(), params.get("arguments"), headers)
                 .map_err(Rejection::HeaderMismatch)?;
         }
 
+        let route = asked.plan.versions.divert(route, &caller.principal, &gateway.versions);
+        observed.upstream(&route.upstream.id);
+        let mut params = params;
+        if let Some(choice) = route.choice {
+            toolset::fill(&mut params, choice)?;
+        }
         let within = settings.call_timeout.min(route.upstream.timeout);
         let outgoing = outgoing(asked, &route, params, &meta, &trace);
         let terms = Terms {
@@ -67,11 +76,18 @@ pub(super) async fn call_tool(
             deadline: started + within,
             fresh: false,
         };
+        let shadow = asked.plan.versions.shadow(&route.upstream.id);
+        let shadow = shadow
+            .and_then(|shadow| shadow.begin(&route, &outgoing, &terms, gateway.closing(), &gateway.versions));
         let exchange = route.upstream.call(outgoing, &terms, || observed.sent());
         let late = |_| Rejection::Timeout { upstream: upstream.to_owned(), after: within };
         let answered = timeout_at(terms.deadline, exchange).await.map_err(late)?;
         let answered = answered.map_err(|error| route.no_answer(error))?;
-        classify(answered, asked.modern).await.map_err(|error| route.failed(error))
+        let classified = classify(answered, asked.modern).await.map_err(|error| route.failed(error))?;
+        if let (Some(shadow), Outcome::Result(result)) = (shadow, &classified.reply) {
+            shadow.answered(result);
+        }
+        Ok(classified)
     }
     .await;
 
@@ -97,9 +113,20 @@ pub(crate) struct Route<'a> {
     pub(crate) tool: Arc<str>,
     /// Its definition, if the upstream lists it.
     pub(crate) known: Option<Arc<Tool>>,
+    /// What a toolset says about it.
+    pub(crate) choice: Option<&'a Choice>,
 }
 
 impl Route<'_> {
+    /// The headers that a client can know of: not those of arguments that its toolset does not show.
+    fn shown_param_headers(&self) -> Cow<'_, [ParamHeader]> {
+        let Some(choice) = self.choice else { return self.param_headers().into() };
+        let shown = |header: &&ParamHeader| {
+            choice.arguments.get(header.argument()).is_none_or(|argument| argument.shown)
+        };
+        self.param_headers().iter().filter(shown).cloned().collect()
+    }
+
     fn param_headers(&self) -> &[ParamHeader] {
         self.known.as_ref().map_or(&[], |tool| &tool.param_headers)
     }
@@ -120,23 +147,39 @@ impl Route<'_> {
 async fn route<'a>(asked: &Asked<'a>, caller: &Caller, name: &str) -> Result<Route<'a>, Rejection> {
     let tenant = &caller.principal.tenant;
     let shown = || name.chars().take(128).collect::<String>();
-    if let Scope::Upstream(upstream) = asked.plan.scope(tenant, asked.edge.scope())? {
-        // Names are untouched here, and the upstream itself says which it knows.
-        let known = upstream.known_tools().tools.and_then(|tools| tools.by_name(name).cloned());
-        return Ok(Route { upstream, tool: name.into(), known });
-    }
     let unknown = || Rejection::UnknownTool { tool: shown() };
-    let id = names::upstream_of(name).ok_or_else(unknown)?;
+    let scope = asked.plan.scope(tenant, asked.edge.scope())?;
+    let (toolset, choice) = match scope {
+        Scope::Upstream(upstream) if !upstream.selection.admits(name) => return Err(unknown()),
+        Scope::Upstream(upstream) => {
+            // Names are untouched here, and the upstream itself says which it knows.
+            let known = upstream.known_tools().tools.and_then(|tools| tools.by_name(name).cloned());
+            return Ok(Route { upstream, tool: name.into(), known, choice: None });
+        }
+        Scope::All => (None, None),
+        Scope::Toolset(toolset) => (Some(toolset), toolset.named(name)),
+    };
+    let id = choice
+        .map(|choice| choice.tool.upstream.as_str())
+        .or_else(|| names::upstream_of(name))
+        .ok_or_else(unknown)?;
     let upstream = asked.plan.upstream(tenant, id).ok_or_else(unknown)?;
     let find = |snapshot: &crate::upstream::Snapshot| {
-        snapshot.tools.as_ref().and_then(|tools| tools.by_federated(name).cloned())
+        let tools = snapshot.tools.as_ref()?;
+        let tool = match choice {
+            Some(choice) => tools.by_name(choice.tool.tool.as_str()),
+            None => tools
+                .by_federated(name)
+                .filter(|tool| toolset.is_none_or(|toolset| toolset.covers(id, &tool.name))),
+        };
+        tool.cloned()
     };
     let mut snapshot = upstream.known_tools();
     if find(&snapshot).is_none() {
         snapshot = upstream.tools().await;
     }
     match (find(&snapshot), snapshot.failure()) {
-        (Some(tool), _) => Ok(Route { upstream, tool: tool.name.as_str().into(), known: Some(tool) }),
+        (Some(tool), _) => Ok(Route { upstream, tool: tool.name.as_str().into(), known: Some(tool), choice }),
         (None, Some(error)) => Err(Rejection::Upstream { upstream: id.to_owned(), error: error.clone() }),
         (None, None) => Err(unknown()),
     }

@@ -4,6 +4,7 @@ use super::{Asked, Outcome};
 use crate::identity::Caller;
 use crate::plan::Scope;
 use crate::rejection::Rejection;
+use crate::toolset::Source;
 use crate::upstream::{RegisteredUpstream, Snapshot};
 use crate::wire::meta::SERVER_INFO;
 use crate::wire::object::{RawObject, as_str};
@@ -61,6 +62,9 @@ pub(super) async fn list_tools(
     let (upstreams, one) = match scope {
         Scope::All => (asked.plan.upstreams(tenant).collect::<Vec<_>>(), None),
         Scope::Upstream(upstream) => (vec![upstream], Some(&*upstream.id)),
+        Scope::Toolset(toolset) => {
+            (toolset.upstreams().filter_map(|id| asked.plan.upstream(tenant, id)).collect(), None)
+        }
     };
     let snapshots = join_all(upstreams.iter().map(|upstream| upstream.tools())).await;
     if let (Some(id), [snapshot]) = (one, &*snapshots)
@@ -70,6 +74,17 @@ pub(super) async fn list_tools(
     }
 
     let mut list = List { out: br#"{"tools":["#.to_vec(), empty: true, unavailable: Vec::new(), ttl: None };
+    if let Scope::Toolset(toolset) = scope {
+        let mut sources = Vec::with_capacity(upstreams.len());
+        for (upstream, snapshot) in upstreams.into_iter().zip(snapshots) {
+            list.heard(upstream, &snapshot);
+            sources.push(Source { upstream, tools: snapshot.tools });
+        }
+        for shown in &*toolset.shown(&sources) {
+            list.tool(asked, caller, sources[shown.source].upstream, &shown.tool, &shown.definition);
+        }
+        return Ok(Outcome::Result(list.finish(asked.modern).into()));
+    }
     for (upstream, snapshot) in upstreams.into_iter().zip(snapshots) {
         list.add(asked, caller, upstream, &snapshot, one.is_none());
     }
@@ -92,25 +107,43 @@ impl<'a> List<'a> {
         snapshot: &Snapshot,
         federated: bool,
     ) {
+        self.heard(upstream, snapshot);
+        for tool in snapshot.tools.iter().flat_map(|tools| tools.iter()) {
+            if !upstream.selection.hides(&tool.name) {
+                let definition = if federated { &tool.federated_definition } else { &tool.definition };
+                self.tool(asked, caller, upstream, &tool.name, definition);
+            }
+        }
+    }
+
+    /// How current the part of an upstream is.
+    fn heard(&mut self, upstream: &'a Arc<RegisteredUpstream>, snapshot: &Snapshot) {
         let failed = snapshot.failure().is_some();
         if failed {
             self.unavailable.push(&upstream.id);
         }
         let ttl = if failed { Duration::ZERO } else { snapshot.ttl };
         self.ttl = Some(self.ttl.map_or(ttl, |least| least.min(ttl)));
-        for tool in snapshot.tools.iter().flat_map(|tools| tools.iter()) {
-            let resource =
-                Resource::Tool { tenant: &upstream.tenant, upstream: &upstream.id, tool: &tool.name };
-            let authorizer = &asked.gateway.wiring.authorizer;
-            if !authorizer.decide(&caller.principal, Action::ListTools, resource).allowed() {
-                continue;
-            }
-            if !std::mem::take(&mut self.empty) {
-                self.out.push(b',');
-            }
-            let definition = if federated { &tool.federated_definition } else { &tool.definition };
-            self.out.extend_from_slice(definition.as_bytes());
+    }
+
+    /// Adds a tool if the caller may see it.
+    fn tool(
+        &mut self,
+        asked: &Asked<'_>,
+        caller: &Caller,
+        upstream: &RegisteredUpstream,
+        tool: &str,
+        definition: &str,
+    ) {
+        let resource = Resource::Tool { tenant: &upstream.tenant, upstream: &upstream.id, tool };
+        let authorizer = &asked.gateway.wiring.authorizer;
+        if !authorizer.decide(&caller.principal, Action::ListTools, resource).allowed() {
+            return;
         }
+        if !std::mem::take(&mut self.empty) {
+            self.out.push(b',');
+        }
+        self.out.extend_from_slice(definition.as_bytes());
     }
 
     fn finish(mut self, modern: bool) -> Vec<u8> {

@@ -106,6 +106,13 @@ pub(crate) struct Fetched {
     pub(crate) ttl: Option<Duration>,
 }
 
+impl Fetched {
+    /// The tools that the mesh file lets be, with what it says about them.
+    pub(crate) fn selected(self, upstream: &str, selection: &mesh_config::Selection) -> Self {
+        Self { tools: crate::selection::select(upstream, self.tools, selection), ..self }
+    }
+}
+
 /// The cache of one upstream's tools.
 ///
 /// One refresh at a time. Who needs a list that is not current waits for it, for a bounded time. Nobody waits for an

@@ -7,7 +7,12 @@ use mesh_config::Endpoint;
 use mesh_core::Tenant;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What the process of a retired upstream gets to end by itself.
+const LAST_GRACE: Duration = Duration::from_secs(2);
 
 /// One entry of `tools:` in the mesh file. Nothing in it is shared with another upstream.
 pub(crate) struct RegisteredUpstream {
@@ -20,6 +25,10 @@ pub(crate) struct RegisteredUpstream {
     list_limits: ListLimits,
     list_timeout: Duration,
     stop: CancellationToken,
+    /// Which of its tools there are, and what the mesh file says about them.
+    pub(crate) selection: Arc<mesh_config::Selection>,
+    /// Plans that have it, and calls that outlive a request: it ends after them.
+    pub(crate) uses: TaskTracker,
 }
 
 /// Why an upstream cannot be set up.
@@ -75,6 +84,8 @@ pub(crate) fn build(
         },
         list_timeout: settings.list_timeout,
         stop: CancellationToken::new(),
+        selection: Arc::new(config.selection.clone()),
+        uses: TaskTracker::new(),
         id,
     })
 }
@@ -100,12 +111,13 @@ impl RegisteredUpstream {
         let (catalog, target, id) =
             (Arc::clone(&self.catalog), Arc::clone(&self.target), Arc::clone(&self.id));
         let (limits, timeout) = (self.list_limits, self.list_timeout);
-        let stop = self.stop.clone();
+        let (stop, selection) = (self.stop.clone(), Arc::clone(&self.selection));
         tokio::spawn(async move {
             let fetch = async || {
                 let fetched = tokio::time::timeout(timeout, fetch::tools(&*target, &id, limits)).await;
                 let late = || UpstreamError::unavailable("its list of tools did not arrive in time");
                 let fetched = fetched.unwrap_or_else(|_| Err(late()));
+                let fetched = fetched.map(|fetched| fetched.selected(&id, &selection));
                 match &fetched {
                     Ok(fetched) => {
                         tracing::debug!(upstream = &*id, tools = fetched.tools.iter().count(), "listed");
@@ -121,6 +133,17 @@ impl RegisteredUpstream {
     /// Starts its process, if it has one.
     pub(crate) fn start(&self) {
         self.target.start();
+    }
+
+    /// Ends it once nobody uses it any more, at the latest after `grace` or when the gateway ends. It must not be in a current plan.
+    pub(crate) async fn retire(&self, grace: Duration, closing: &CancellationToken) {
+        self.uses.close();
+        let idle = closing.run_until_cancelled(timeout(grace, self.uses.wait())).await;
+        if matches!(idle, Some(Err(_))) {
+            tracing::warn!(upstream = &*self.id, "calls were still open when it was ended");
+        }
+        self.shutdown(LAST_GRACE).await;
+        tracing::info!(upstream = &*self.id, "retired");
     }
 
     /// Ends it.

@@ -7,5 +7,8 @@ mod directory;
 mod http_upstream;
 mod malformed;
 mod protocol;
+mod reload;
 mod stdio;
 mod support;
+mod toolsets;
+mod versions;
