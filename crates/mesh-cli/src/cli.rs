@@ -1,9 +1,11 @@
 //! The command line.
 
 mod card;
+mod gateway;
 mod store;
 
 pub(crate) use card::{CardCommand, CardKeygenArgs, CardShowArgs, CardVerifyArgs, KeyAlgorithm};
+pub(crate) use gateway::{AdminArgs, ReloadArgs, RunGatewayArgs, UpstreamsArgs};
 pub(crate) use store::{BackupArgs, DoctorArgs, RestoreArgs, StoreArgs};
 
 use crate::output::Format;
@@ -26,6 +28,7 @@ Exit status:
 
 Environment:
   AGENT_GATEWAY_URL  the gateway, where --gateway is not given
+  AGENT_ADMIN_URL    the admin listener, where --admin is not given
   AGENTMESH_LOG      which log lines are written, like `info` or `mesh_host=debug,warn`
   NO_COLOR           no colours";
 
@@ -45,6 +48,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Up(UpArgs),
+    Gateway(RunGatewayArgs),
     Send(SendArgs),
     Tap(TapArgs),
     Tasks(TasksArgs),
@@ -59,6 +63,8 @@ pub(crate) enum Command {
     },
     Tools(ToolsArgs),
     Call(CallArgs),
+    Upstreams(UpstreamsArgs),
+    Reload(ReloadArgs),
     /// Push notifications of a task
     Push {
         #[command(subcommand)]

@@ -27,8 +27,11 @@ pub(crate) struct Toolset {
     named: HashMap<String, usize>,
     upstreams: Vec<String>,
     /// What was shown last, and of which lists it was made.
-    shown: Mutex<Option<(Vec<Option<Arc<ToolSet>>>, Arc<[Shown]>)>>,
+    shown: Mutex<Option<Made>>,
 }
+
+/// What was shown, and of which lists it was made.
+type Made = (Vec<Option<Arc<ToolSet>>>, Arc<[Shown]>);
 
 /// An upstream of a toolset with the tools that it is known to have.
 pub(crate) struct Source<'a> {

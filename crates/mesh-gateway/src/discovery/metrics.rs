@@ -51,7 +51,7 @@ impl ReloadMetrics {
         self.reloads.get_or_create(&OutcomeLabel { outcome }).inc();
         self.problems.set(i64::try_from(reloaded.problems.len()).unwrap_or(i64::MAX));
         if reloaded.problems.is_empty() {
-            self.success.set(now.millis() as i64 / 1000);
+            self.success.set(now.millis() / 1000);
         }
     }
 }

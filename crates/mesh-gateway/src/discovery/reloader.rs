@@ -27,6 +27,8 @@ struct Source {
 
 #[derive(Clone, Default)]
 struct Known {
+    /// Whether the sources were read at all.
+    begun: bool,
     reloaded: Arc<Reloaded>,
     places: Arc<BTreeMap<String, String>>,
 }
@@ -39,25 +41,21 @@ pub struct ReloadHandle {
 }
 
 impl Reloader {
-    /// Reads the sources for the first time, then follows them in the background: whenever they change if `automatic`, and whenever the
-    /// handle asks. Sources come in the order of their precedence.
-    pub async fn start(
-        gateway: &Arc<Gateway>,
-        sources: Vec<Arc<dyn Discovery>>,
-        automatic: bool,
-    ) -> ReloadHandle {
+    /// Reads the sources and follows them in the background: whenever they change if `automatic`, and whenever the handle asks. Sources
+    /// come in the order of their precedence. Must be called on a runtime.
+    pub fn start(gateway: &Arc<Gateway>, sources: Vec<Arc<dyn Discovery>>, automatic: bool) -> ReloadHandle {
         let (ask, asked) = mpsc::channel(WAITING);
         let (last, known) = watch::channel(Known::default());
         let sources =
             sources.into_iter().map(|discovery| Source { discovery, in_force: Sets::new() }).collect();
-        let mut reloader = Self { gateway: Arc::clone(gateway), sources, automatic, asked, last };
-        reloader.reload().await;
+        let reloader = Self { gateway: Arc::clone(gateway), sources, automatic, asked, last };
         let closing = gateway.closing().clone();
         tokio::spawn(async move { closing.run_until_cancelled(reloader.run()).await });
         ReloadHandle { ask, last: known }
     }
 
     async fn run(mut self) {
+        self.reload().await;
         loop {
             let change = if self.automatic && !self.sources.is_empty() {
                 let sources = self.sources.iter().map(|source| Arc::clone(&source.discovery));
@@ -111,7 +109,11 @@ impl Reloader {
             }
         }
         self.tell(&reloaded);
-        self.last.send_replace(Known { reloaded: Arc::new(reloaded.clone()), places: Arc::new(taken) });
+        self.last.send_replace(Known {
+            begun: true,
+            reloaded: Arc::new(reloaded.clone()),
+            places: Arc::new(taken),
+        });
         reloaded
     }
 
@@ -146,6 +148,16 @@ impl ReloadHandle {
         let (done, reloaded) = oneshot::channel();
         self.ask.try_send(done).ok()?;
         reloaded.await.ok()
+    }
+
+    /// Waits until the sources were read for the first time, and says what came of it; never, if the gateway stops before.
+    pub async fn begun(&self) -> Arc<Reloaded> {
+        let mut last = self.last.clone();
+        let known = last.wait_for(|known| known.begun).await.map(|known| Arc::clone(&known.reloaded));
+        match known {
+            Ok(reloaded) => reloaded,
+            Err(_) => pending().await,
+        }
     }
 
     /// What came of the last reload.

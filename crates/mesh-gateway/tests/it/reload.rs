@@ -41,7 +41,9 @@ impl Discovery for Told {
 }
 
 async fn follow(gateway: &TestGateway, source: Arc<dyn Discovery>) -> ReloadHandle {
-    Reloader::start(&gateway.gateway, vec![source], true).await
+    let handle = Reloader::start(&gateway.gateway, vec![source], true);
+    handle.begun().await;
+    handle
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
