@@ -11,6 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// How many records one write takes at most.
 const BATCH: usize = 256;
+/// How long the writer leaves the queue alone after a write, so that busy moments cost one wake-up and one write for many
+/// records instead of one each.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// Where records go, and how many may wait.
 #[derive(Clone, Debug)]
@@ -194,6 +197,7 @@ impl Writer {
                 }
                 std::thread::sleep(self.retry);
             }
+            std::thread::sleep(GATHER);
         }
         if let Err(error) = self.write().and_then(|()| self.file.sync_data()) {
             tracing::error!(%error, bytes = self.buffer.len(), "audit records are lost");
