@@ -41,6 +41,8 @@ pub struct Limits {
     pub notifications: usize,
     /// Idle connections to one upstream.
     pub idle_connections: usize,
+    /// Sessions with one target of an upstream, or processes of one that has a process for each conversation.
+    pub sessions: usize,
     /// Largest agent card.
     pub card: usize,
 }
@@ -55,6 +57,7 @@ impl Default for Limits {
             list_pages: 100,
             notifications: 32,
             idle_connections: 64,
+            sessions: 1000,
             card: 256 << 10,
         }
     }
@@ -81,6 +84,8 @@ pub struct Settings {
     pub list_ttl: Duration,
     /// How long connecting to an upstream may take.
     pub connect_timeout: Duration,
+    /// How long a session with an upstream, or a process of one conversation, is kept while nobody uses it.
+    pub session_idle: Duration,
     /// How long an agent's card counts as current, unless its host says otherwise.
     pub card_ttl: Duration,
     /// Host names that are served.
@@ -110,6 +115,7 @@ impl Default for Settings {
             list_timeout: Duration::from_secs(5),
             list_ttl: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(5),
+            session_idle: Duration::from_secs(600),
             card_ttl: Duration::from_secs(30),
             hosts: Hosts::LoopbackAnd(Vec::new()),
             origins: Vec::new(),

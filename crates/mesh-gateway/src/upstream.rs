@@ -9,9 +9,11 @@ mod fetch;
 mod http;
 mod outgoing;
 pub(crate) mod param_headers;
+mod questions;
 mod registered;
 mod result_text;
 mod revision;
+pub(crate) mod sessions;
 mod stdio;
 
 pub(crate) use announcement::{Announcement, Wanted};
