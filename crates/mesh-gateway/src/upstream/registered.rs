@@ -1,7 +1,7 @@
 //! A logical upstream: its endpoints, its bounds, and what is known of its tools.
 
 use super::fetch::{self, ListLimits};
-use super::{Bulkhead, Catalog, HttpUpstream, Snapshot, StdioUpstream, Upstream, UpstreamError};
+use super::{Bulkhead, Catalog, HttpUpstream, Kind, Snapshot, StdioUpstream, Upstream, UpstreamError};
 use crate::settings::Settings;
 use mesh_config::Endpoint;
 use mesh_core::Tenant;
@@ -20,7 +20,8 @@ pub(crate) struct RegisteredUpstream {
     pub(crate) tenant: Tenant,
     pub(crate) timeout: Duration,
     pub(crate) bulkhead: Bulkhead,
-    catalog: Arc<Catalog>,
+    /// One of each kind, in the order of [`Kind::ALL`].
+    catalogs: [Arc<Catalog>; 4],
     target: Arc<dyn Upstream>,
     list_limits: ListLimits,
     list_timeout: Duration,
@@ -48,10 +49,10 @@ pub(crate) fn build(
     settings: &Settings,
 ) -> Result<RegisteredUpstream, SetupError> {
     let id: Arc<str> = id.into();
-    let catalog = Arc::new(Catalog::new(settings.list_ttl));
+    let catalogs = Kind::ALL.map(|_| Arc::new(Catalog::new(settings.list_ttl)));
     let target: Arc<dyn Upstream> = match &config.endpoint {
         Endpoint::Process { command, env, cwd } => {
-            let changed = Arc::clone(&catalog);
+            let changed = catalogs.clone();
             Arc::new(StdioUpstream::new(
                 super::stdio::Spawn {
                     upstream: Arc::clone(&id),
@@ -61,7 +62,7 @@ pub(crate) fn build(
                     cwd: cwd.clone(),
                     max_line: settings.limits.result,
                 },
-                Arc::new(move || changed.invalidate()),
+                Arc::new(move || changed.iter().for_each(|catalog| catalog.invalidate())),
             ))
         }
         Endpoint::Http { url, headers } => {
@@ -75,7 +76,7 @@ pub(crate) fn build(
         tenant: settings.tenant.clone(),
         timeout: config.timeout,
         bulkhead: Bulkhead::new(config.concurrency, config.queue),
-        catalog,
+        catalogs,
         target,
         list_limits: ListLimits {
             pages: settings.limits.list_pages,
@@ -98,31 +99,53 @@ impl RegisteredUpstream {
 
     /// What is known of its tools, without waiting.
     pub(crate) fn known_tools(&self) -> Snapshot {
-        self.catalog.known()
+        self.known(Kind::Tools)
     }
 
     /// Its tools: current, if that can be had within the list timeout.
     pub(crate) async fn tools(&self) -> Snapshot {
-        self.catalog.current(self.list_timeout, || self.refresh()).await
+        self.list(Kind::Tools).await
+    }
+
+    /// What is known of a list, without waiting.
+    pub(crate) fn known(&self, kind: Kind) -> Snapshot {
+        self.catalogs[kind as usize].known()
+    }
+
+    /// A list: current, if that can be had within the list timeout.
+    pub(crate) async fn list(&self, kind: Kind) -> Snapshot {
+        self.catalogs[kind as usize].current(self.list_timeout, || self.refresh(kind)).await
+    }
+
+    /// A list is not what it was.
+    pub(crate) fn changed(&self, kind: Kind) {
+        self.catalogs[kind as usize].invalidate();
     }
 
     /// Fetches the list in the background, so that a reader who leaves does not stop it for the others.
-    fn refresh(&self) {
+    fn refresh(&self, kind: Kind) {
         let (catalog, target, id) =
-            (Arc::clone(&self.catalog), Arc::clone(&self.target), Arc::clone(&self.id));
+            (Arc::clone(&self.catalogs[kind as usize]), Arc::clone(&self.target), Arc::clone(&self.id));
         let (limits, timeout) = (self.list_limits, self.list_timeout);
         let (stop, selection) = (self.stop.clone(), Arc::clone(&self.selection));
         tokio::spawn(async move {
             let fetch = async || {
-                let fetched = tokio::time::timeout(timeout, fetch::tools(&*target, &id, limits)).await;
-                let late = || UpstreamError::unavailable("its list of tools did not arrive in time");
+                let fetched = tokio::time::timeout(timeout, fetch::list(&*target, &id, kind, limits)).await;
+                let late =
+                    || UpstreamError::unavailable(format!("its {} did not arrive in time", kind.method()));
                 let fetched = fetched.unwrap_or_else(|_| Err(late()));
-                let fetched = fetched.map(|fetched| fetched.selected(&id, &selection));
+                let fetched = fetched.map(|fetched| match kind {
+                    Kind::Tools => fetched.selected(&id, &selection),
+                    _ => fetched,
+                });
                 match &fetched {
                     Ok(fetched) => {
-                        tracing::debug!(upstream = &*id, tools = fetched.tools.iter().count(), "listed");
+                        let entries = fetched.tools.iter().count();
+                        tracing::debug!(upstream = &*id, entries, list = kind.member(), "listed");
                     }
-                    Err(error) => tracing::warn!(upstream = &*id, %error, "tools cannot be listed"),
+                    Err(error) => {
+                        tracing::warn!(upstream = &*id, list = kind.member(), %error, "cannot be listed");
+                    }
                 }
                 fetched
             };
