@@ -5,6 +5,8 @@ use crate::discovery::{ReloadHandle, ReloadMetrics, ReloadOutcome, Reloaded, Ups
 use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::rejection::Rejection;
+use crate::server::{OpenQuestions, Parked};
+use crate::session::{Memory, Seal};
 use crate::settings::{Hosts, Settings};
 use crate::upstream::RegisteredUpstream;
 use crate::versions::VersionMetrics;
@@ -16,6 +18,7 @@ use mesh_policy::{AuditSink, Authorizer};
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -59,6 +62,13 @@ pub struct Gateway {
     pub(crate) versions: VersionMetrics,
     pub(crate) reloads: ReloadMetrics,
     pub(crate) directory: Directory,
+    /// Seals what clients keep for us.
+    pub(crate) seal: Seal,
+    pub(crate) sessions: Memory,
+    pub(crate) questions: Arc<OpenQuestions>,
+    pub(crate) parked: Arc<Parked>,
+    /// Counts how often the plan was replaced.
+    pub(crate) replaced: watch::Sender<u64>,
     /// What the configuration made; replaced as a whole.
     plan: ArcSwap<Plan>,
     closing: CancellationToken,
@@ -72,6 +82,11 @@ impl Gateway {
     pub fn new(settings: Settings, wiring: Wiring, registry: &mut Registry) -> Result<Arc<Self>, SetupError> {
         Ok(Arc::new(Self {
             directory: Directory::new(&settings)?,
+            seal: Seal::new(settings.session_key.as_ref().map(|key| key.expose().as_bytes())),
+            sessions: Memory::new(),
+            questions: Arc::default(),
+            parked: Arc::default(),
+            replaced: watch::Sender::new(0),
             metrics: Metrics::register(registry),
             versions: VersionMetrics::register(registry),
             reloads: ReloadMetrics::register(registry),
@@ -123,6 +138,7 @@ impl Gateway {
         }
         let lists = join_all(new.iter().map(|upstream| upstream.tools())).await;
         self.plan.store(Arc::new(next));
+        self.replaced.send_modify(|count| *count += 1);
 
         let grace = before.settings.call_timeout + RETIRE_GRACE;
         for id in difference.replaced.iter().chain(&difference.removed) {

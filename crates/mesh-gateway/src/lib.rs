@@ -26,6 +26,7 @@ mod plan;
 mod rejection;
 mod selection;
 mod server;
+mod session;
 mod settings;
 mod toolset;
 mod upstream;
@@ -37,4 +38,5 @@ pub use discovery::{
     Variables, WatchedFolder,
 };
 pub use gateway::{Gateway, SetupError, UpstreamHealth, Wiring};
+pub use server::{StdioError, serve_stdio};
 pub use settings::{AgentSite, Hosts, Limits, Settings};

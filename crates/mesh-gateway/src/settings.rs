@@ -86,6 +86,10 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a session with an upstream, or a process of one conversation, is kept while nobody uses it.
     pub session_idle: Duration,
+    /// Seals session ids, the same for all replicas; made at start if there is none.
+    pub session_key: Option<mesh_config::Secret>,
+    /// How long a client's session lasts.
+    pub session_ttl: Duration,
     /// How long an agent's card counts as current, unless its host says otherwise.
     pub card_ttl: Duration,
     /// Host names that are served.
@@ -116,6 +120,8 @@ impl Default for Settings {
             list_ttl: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(5),
             session_idle: Duration::from_secs(600),
+            session_key: None,
+            session_ttl: Duration::from_secs(24 * 3600),
             card_ttl: Duration::from_secs(30),
             hosts: Hosts::LoopbackAnd(Vec::new()),
             origins: Vec::new(),
@@ -144,6 +150,8 @@ impl Settings {
             toolsets: mesh.toolsets.clone(),
             agents: mesh.agents.iter().map(agent).collect(),
             call_timeout: mesh.gateway.call_timeout,
+            session_key: mesh.gateway.session_key.clone(),
+            session_ttl: mesh.gateway.session_ttl,
             hosts: if loopback { Hosts::LoopbackAnd(Vec::new()) } else { Hosts::Any },
             limits: Limits {
                 body: size(mesh.limits.body),

@@ -20,6 +20,10 @@ section! {
         listen: SocketAddr as Listen = "127.0.0.1:3003",
         /// How long one tools/call may take.
         call_timeout: Duration as Timeout = "30s",
+        /// Secret that seals the session ids of MCP clients: the same in all replicas of a gateway. Without one it is made at start, and sessions end with the process.
+        session_key: Option<Secret> as OptSecret,
+        /// How long the session of an MCP client lasts.
+        session_ttl: Duration as Timeout = "24h",
         /// File for audit records; a relative path starts in the storage directory.
         audit: PathBuf as PathInStorage = "audit.jsonl",
         /// Directory of files with more upstreams and toolsets (*.yaml, *.yml), taken over while the gateway runs.

@@ -1,7 +1,11 @@
 //! A logical upstream: its endpoints, its bounds, and what is known of its tools.
 
 use super::fetch::{self, ListLimits};
-use super::{Bulkhead, Catalog, HttpUpstream, Kind, Snapshot, StdioUpstream, Upstream, UpstreamError};
+use super::heard::{self, Heard};
+use super::{
+    Announcement, Bulkhead, Catalog, ChangesReceiver, HttpUpstream, Kind, Snapshot, StdioUpstream, Upstream,
+    UpstreamError,
+};
 use crate::settings::Settings;
 use mesh_config::Endpoint;
 use mesh_core::Tenant;
@@ -23,6 +27,7 @@ pub(crate) struct RegisteredUpstream {
     /// One of each kind, in the order of [`Kind::ALL`].
     catalogs: [Arc<Catalog>; 4],
     target: Arc<dyn Upstream>,
+    heard: Arc<Heard>,
     list_limits: ListLimits,
     list_timeout: Duration,
     stop: CancellationToken,
@@ -30,6 +35,28 @@ pub(crate) struct RegisteredUpstream {
     pub(crate) selection: Arc<mesh_config::Selection>,
     /// Plans that have it, and calls that outlive a request: it ends after them.
     pub(crate) uses: TaskTracker,
+}
+
+/// What follows from what an upstream says about its lists.
+struct Hearing {
+    catalogs: [Arc<Catalog>; 4],
+    heard: Arc<Heard>,
+}
+
+impl Hearing {
+    fn hear(&self, announcement: &Announcement) {
+        let kinds: &[Kind] = match announcement {
+            Announcement::Tools => &[Kind::Tools],
+            Announcement::Prompts => &[Kind::Prompts],
+            Announcement::Resources => &[Kind::Resources, Kind::Templates],
+            Announcement::Resumed => &Kind::ALL,
+            Announcement::Updated { .. } | Announcement::Other { .. } => &[],
+        };
+        for kind in kinds {
+            self.catalogs[*kind as usize].invalidate();
+            self.heard.changed(*kind);
+        }
+    }
 }
 
 /// Why an upstream cannot be set up.
@@ -49,10 +76,11 @@ pub(crate) fn build(
     settings: &Settings,
 ) -> Result<RegisteredUpstream, SetupError> {
     let id: Arc<str> = id.into();
+    let heard = Arc::new(Heard::new());
     let catalogs = Kind::ALL.map(|_| Arc::new(Catalog::new(settings.list_ttl)));
     let target: Arc<dyn Upstream> = match &config.endpoint {
         Endpoint::Process { command, env, cwd } => {
-            let changed = catalogs.clone();
+            let changed = Hearing { catalogs: catalogs.clone(), heard: Arc::clone(&heard) };
             Arc::new(StdioUpstream::new(
                 super::stdio::Spawn {
                     upstream: Arc::clone(&id),
@@ -62,7 +90,7 @@ pub(crate) fn build(
                     cwd: cwd.clone(),
                     max_line: settings.limits.result,
                 },
-                Arc::new(move || changed.iter().for_each(|catalog| catalog.invalidate())),
+                Arc::new(move || changed.hear(&Announcement::Resumed)),
             ))
         }
         Endpoint::Http { url, headers } => {
@@ -77,6 +105,7 @@ pub(crate) fn build(
         timeout: config.timeout,
         bulkhead: Bulkhead::new(config.concurrency, config.queue),
         catalogs,
+        heard,
         target,
         list_limits: ListLimits {
             pages: settings.limits.list_pages,
@@ -117,9 +146,19 @@ impl RegisteredUpstream {
         self.catalogs[kind as usize].current(self.list_timeout, || self.refresh(kind)).await
     }
 
-    /// A list is not what it was.
-    pub(crate) fn changed(&self, kind: Kind) {
-        self.catalogs[kind as usize].invalidate();
+    /// Tells from now on which of its lists changed.
+    pub(crate) fn changes(&self) -> ChangesReceiver {
+        self.heard.subscribe()
+    }
+
+    /// Follows what it says of its lists, for everybody.
+    fn listen(&self) {
+        let hearing = Hearing { catalogs: self.catalogs.clone(), heard: Arc::clone(&self.heard) };
+        let (id, target, stop) = (Arc::clone(&self.id), Arc::clone(self.target()), self.stop.clone());
+        tokio::spawn(async move {
+            let listen = heard::listen(&id, target, |announcement| hearing.hear(announcement));
+            stop.run_until_cancelled(listen).await
+        });
     }
 
     /// Fetches the list in the background, so that a reader who leaves does not stop it for the others.
@@ -156,6 +195,7 @@ impl RegisteredUpstream {
     /// Starts its process, if it has one.
     pub(crate) fn start(&self) {
         self.target.start();
+        self.listen();
     }
 
     /// Ends it once nobody uses it any more, at the latest after `grace` or when the gateway ends. It must not be in a current plan.

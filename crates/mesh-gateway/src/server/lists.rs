@@ -1,58 +1,28 @@
-//! The methods that the gateway answers itself.
+//! Lists: of tools, prompts, resources, and templates of resources.
 
 use super::{Asked, Outcome};
 use crate::identity::Caller;
 use crate::plan::Scope;
 use crate::rejection::Rejection;
 use crate::toolset::Source;
-use crate::upstream::{RegisteredUpstream, Snapshot};
+use crate::upstream::{Kind, RegisteredUpstream, Snapshot};
+use crate::wire::IMPLEMENTATION;
 use crate::wire::meta::SERVER_INFO;
-use crate::wire::object::{RawObject, as_str};
-use crate::wire::{IMPLEMENTATION, LEGACY_VERSIONS, MODERN_VERSION};
+use crate::wire::object::RawObject;
+use bytes::Bytes;
 use futures_util::future::join_all;
-use mesh_policy::{Action, Resource};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long clients may keep what `server/discover` says.
-const DISCOVER_TTL_MS: u32 = 300_000;
-
-/// `server/discover`.
-pub(super) fn discover() -> Outcome {
-    let versions = std::iter::once(MODERN_VERSION).chain(LEGACY_VERSIONS).collect::<Vec<_>>().join("\",\"");
-    Outcome::Result(
-        format!(
-            concat!(
-                r#"{{"resultType":"complete","supportedVersions":["{}"],"capabilities":{{"tools":{{}}}},"#,
-                r#""ttlMs":{},"cacheScope":"public","_meta":{{"{}":{}}}}}"#
-            ),
-            versions, DISCOVER_TTL_MS, SERVER_INFO, IMPLEMENTATION
-        )
-        .into(),
-    )
-}
-
-/// `initialize`: the client's revision if we speak it, else our newest with a handshake. No session is made.
-pub(super) fn initialize(params: &RawObject<'_>) -> Result<Outcome, Rejection> {
-    let wanted = params
-        .get("protocolVersion")
-        .and_then(as_str)
-        .ok_or_else(|| Rejection::InvalidParams("`params.protocolVersion` must be a string".to_owned()))?;
-    let version = LEGACY_VERSIONS.into_iter().find(|known| *known == wanted).unwrap_or(LEGACY_VERSIONS[0]);
-    Ok(Outcome::Result(
-        format!(r#"{{"protocolVersion":"{version}","capabilities":{{"tools":{{}}}},"serverInfo":{IMPLEMENTATION}}}"#)
-            .into(),
-    ))
-}
-
-/// `tools/list`: everything on one page, upstream after upstream, each in its own order.
+/// Answers a list: everything on one page, upstream after upstream, each in its own order.
 ///
 /// An upstream that does not answer in time neither delays nor empties the list: its last known tools are in it, and
 /// `_meta` names it under `agentmesh/unavailable`.
-pub(super) async fn list_tools(
+pub(super) async fn list(
     asked: &Asked<'_>,
     caller: &Caller,
     scope: Scope<'_>,
+    kind: Kind,
     params: &RawObject<'_>,
 ) -> Result<Outcome, Rejection> {
     if params.get("cursor").is_some_and(|cursor| cursor != "null") {
@@ -62,19 +32,21 @@ pub(super) async fn list_tools(
     let (upstreams, one) = match scope {
         Scope::All => (asked.plan.upstreams(tenant).collect::<Vec<_>>(), None),
         Scope::Upstream(upstream) => (vec![upstream], Some(&*upstream.id)),
+        Scope::Toolset(_) if kind != Kind::Tools => (Vec::new(), None),
         Scope::Toolset(toolset) => {
             (toolset.upstreams().filter_map(|id| asked.plan.upstream(tenant, id)).collect(), None)
         }
     };
-    let snapshots = join_all(upstreams.iter().map(|upstream| upstream.tools())).await;
+    let snapshots = join_all(upstreams.iter().map(|upstream| upstream.list(kind))).await;
     if let (Some(id), [snapshot]) = (one, &*snapshots)
         && let (None, Some(error)) = (&snapshot.tools, snapshot.failure())
     {
         return Err(Rejection::Upstream { upstream: id.to_owned(), error: error.clone() });
     }
 
-    let mut list = List { out: br#"{"tools":["#.to_vec(), empty: true, unavailable: Vec::new(), ttl: None };
-    if let Scope::Toolset(toolset) = scope {
+    let out = format!(r#"{{"{}":["#, kind.member()).into_bytes();
+    let mut list = List { kind, out, empty: true, unavailable: Vec::new(), ttl: None };
+    if let (Scope::Toolset(toolset), Kind::Tools) = (scope, kind) {
         let mut sources = Vec::with_capacity(upstreams.len());
         for (upstream, snapshot) in upstreams.into_iter().zip(snapshots) {
             list.heard(upstream, &snapshot);
@@ -83,15 +55,16 @@ pub(super) async fn list_tools(
         for shown in &*toolset.shown(&sources) {
             list.tool(asked, caller, sources[shown.source].upstream, &shown.tool, &shown.definition);
         }
-        return Ok(Outcome::Result(list.finish(asked.modern).into()));
+        return Ok(list.finish(asked.client.is_modern()));
     }
     for (upstream, snapshot) in upstreams.into_iter().zip(snapshots) {
         list.add(asked, caller, upstream, &snapshot, one.is_none());
     }
-    Ok(Outcome::Result(list.finish(asked.modern).into()))
+    Ok(list.finish(asked.client.is_modern()))
 }
 
 struct List<'a> {
+    kind: Kind,
     out: Vec<u8>,
     empty: bool,
     unavailable: Vec<&'a str>,
@@ -109,7 +82,7 @@ impl<'a> List<'a> {
     ) {
         self.heard(upstream, snapshot);
         for tool in snapshot.tools.iter().flat_map(|tools| tools.iter()) {
-            if !upstream.selection.hides(&tool.name) {
+            if self.kind != Kind::Tools || !upstream.selection.hides(&tool.name) {
                 let definition = if federated { &tool.federated_definition } else { &tool.definition };
                 self.tool(asked, caller, upstream, &tool.name, definition);
             }
@@ -135,9 +108,9 @@ impl<'a> List<'a> {
         tool: &str,
         definition: &str,
     ) {
-        let resource = Resource::Tool { tenant: &upstream.tenant, upstream: &upstream.id, tool };
+        let (action, resource) = self.kind.seen(&upstream.tenant, &upstream.id, tool);
         let authorizer = &asked.gateway.wiring.authorizer;
-        if !authorizer.decide(&caller.principal, Action::ListTools, resource).allowed() {
+        if !authorizer.decide(&caller.principal, action, resource).allowed() {
             return;
         }
         if !std::mem::take(&mut self.empty) {
@@ -146,7 +119,7 @@ impl<'a> List<'a> {
         self.out.extend_from_slice(definition.as_bytes());
     }
 
-    fn finish(mut self, modern: bool) -> Vec<u8> {
+    fn finish(mut self, modern: bool) -> Outcome {
         self.out.push(b']');
         let unavailable = (!self.unavailable.is_empty())
             .then(|| format!(r#""agentmesh/unavailable":{}"#, serde_json::json!(self.unavailable)));
@@ -165,6 +138,6 @@ impl<'a> List<'a> {
                 .map_or_else(|| "}".to_owned(), |unavailable| format!(r#","_meta":{{{unavailable}}}}}"#))
         };
         self.out.extend_from_slice(rest.as_bytes());
-        self.out
+        Outcome::Result(Bytes::from(self.out).into())
     }
 }
