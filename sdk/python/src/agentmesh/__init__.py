@@ -22,15 +22,18 @@ from agentmesh.errors import (
     TaskRejected,
     ToolError,
 )
+from agentmesh.gateway import AgentGateway, DiscoveredTool
 from agentmesh.memory import Entry, Memory, PastTask
 from agentmesh.task import Question, Task, current_task
 from agentmesh.version import VERSION
 
 __all__ = [
     "AgentError",
+    "AgentGateway",
     "CallError",
     "ConfigError",
     "ContextError",
+    "DiscoveredTool",
     "Entry",
     "Memory",
     "MemoryConflict",
