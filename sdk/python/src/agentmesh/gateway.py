@@ -11,12 +11,12 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from agentmesh.calls import tool_decoder
+from agentmesh.discovery import TARGET, DiscoveredTool, read_tools, wanted
 from agentmesh.errors import ConfigError, ToolError
 from agentmesh.version import VERSION
 
@@ -46,35 +46,6 @@ _STATUSES = {
     503: "unavailable",
     504: "timeout",
 }
-
-
-@dataclass(frozen=True)
-class DiscoveredTool:
-    """A tool as the gateway describes it. What it does not say is empty."""
-
-    name: str
-    description: str = ""
-    input_schema: Mapping[str, Any] = field(default_factory=dict)
-    category: str | None = None
-    tags: Sequence[str] = ()
-    #: How well it fits the query; higher is better.
-    score: float | None = None
-    #: Everything that the gateway says about it.
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def read(cls, entry: Mapping[str, Any]) -> DiscoveredTool:
-        """From an entry of the gateway's list."""
-        score = entry.get("score")
-        return cls(
-            name=str(entry.get("name") or ""),
-            description=str(entry.get("description") or ""),
-            input_schema=entry.get("inputSchema") or {},
-            category=entry.get("category"),
-            tags=tuple(entry.get("tags") or ()),
-            score=float(score) if isinstance(score, int | float) else None,
-            raw=entry,
-        )
 
 
 class AgentGateway:
@@ -109,13 +80,9 @@ class AgentGateway:
         self, category: str | None = None, query: str | None = None, *, limit: int | None = None
     ) -> list[DiscoveredTool]:
         """`discover_tools` for code that runs in a thread."""
-        given = {"category": category, "query": query, "limit": limit}
-        wanted = urlencode({name: value for name, value in given.items() if value is not None})
-        answer = self._exchange("tools", "GET", f"/tools?{wanted}" if wanted else "/tools", {}, None)
-        tools = answer.get("tools")
-        if not isinstance(tools, list):
-            raise ToolError("tools", "invalid", f"{self.url}/tools does not answer with a list of tools")
-        return [DiscoveredTool.read(tool) for tool in tools if isinstance(tool, dict)]
+        asked = urlencode(wanted(category, query, limit))
+        answer = self._exchange(TARGET, "GET", f"/tools?{asked}" if asked else "/tools", {}, None)
+        return read_tools(answer)
 
     async def call_tool(self, tool_name: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """Calls a tool: its structured content, or else its text. Raises ToolError.
