@@ -16,6 +16,7 @@ use mesh_policy::{AuditSink, Authorizer};
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -69,6 +70,8 @@ pub struct Gateway {
     retiring: TaskTracker,
     /// A reload that is under way.
     following: TaskTracker,
+    /// How many plans there were.
+    plans: watch::Sender<u64>,
 }
 
 impl Gateway {
@@ -86,6 +89,7 @@ impl Gateway {
             calls: TaskTracker::new(),
             retiring: TaskTracker::new(),
             following: TaskTracker::new(),
+            plans: watch::Sender::new(1),
         }))
     }
 
@@ -134,6 +138,7 @@ impl Gateway {
             return Ok(());
         };
         self.plan.store(Arc::new(next));
+        self.plans.send_modify(|plans| *plans += 1);
 
         let grace = before.settings.call_timeout + RETIRE_GRACE;
         for id in difference.replaced.iter().chain(&difference.removed) {
@@ -161,6 +166,11 @@ impl Gateway {
     /// Cancelled when the gateway ends.
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.closing
+    }
+
+    /// Changes whenever there is another plan: whoever was told of lists may have to be told again.
+    pub(crate) fn plans(&self) -> watch::Receiver<u64> {
+        self.plans.subscribe()
     }
 
     /// Whether new calls are taken.

@@ -167,7 +167,7 @@ fn a_file_of_the_watched_directory_has_upstreams_and_toolsets() {
     2 |   crm: { url: "http://x" }
       |   ^^^
 
-    error: unknown field `agents` in the mesh file
+    error: unknown field `agents` in a file of the watched directory
      --> tools.d/x.yaml:3:1
       |
     3 | agents: {}

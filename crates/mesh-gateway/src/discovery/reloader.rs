@@ -47,8 +47,8 @@ impl Reloader {
     pub fn start(gateway: &Arc<Gateway>, sources: Vec<Arc<dyn Discovery>>, automatic: bool) -> ReloadHandle {
         let (ask, asked) = mpsc::channel(WAITING);
         let (last, known) = watch::channel(Known::default());
-        let sources =
-            sources.into_iter().map(|discovery| Source { discovery, in_force: Sets::new() }).collect();
+        let source = |discovery: Arc<dyn Discovery>| Source { in_force: discovery.begins_with(), discovery };
+        let sources = sources.into_iter().map(source).collect();
         let reloader = Self { gateway: Arc::clone(gateway), sources, automatic, asked, last };
         let closing = gateway.closing().clone();
         tokio::spawn(reloader.run(closing));

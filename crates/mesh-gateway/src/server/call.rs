@@ -29,7 +29,7 @@ use tokio::time::{Instant, timeout_at};
 /// when this future is dropped because the client left, exactly one audit record is written.
 pub(super) async fn call_tool(
     asked: &Asked<'_>,
-    params: RawObject<'_>,
+    mut params: RawObject<'_>,
     meta: RequestMeta<'_>,
 ) -> Result<Outcome, Rejection> {
     let (gateway, settings, headers) = (asked.gateway, &asked.plan.settings, &asked.edge.headers);
@@ -50,8 +50,8 @@ pub(super) async fn call_tool(
         let route = route(asked, &caller, &name).await?;
         observed.route(&route);
 
-        let (tenant, upstream) = (&route.upstream.tenant, &*route.upstream.id);
-        let resource = Resource::Tool { tenant, upstream, tool: &route.tool };
+        let Route { upstream, tool, .. } = &route;
+        let resource = Resource::Tool { tenant: &upstream.tenant, upstream: &upstream.id, tool };
         let decision = gateway.wiring.authorizer.decide(&caller.principal, Action::CallTool, resource);
         observed.decided(&decision);
         if !decision.allowed() {
@@ -63,8 +63,7 @@ pub(super) async fn call_tool(
         }
 
         let route = asked.plan.versions.divert(route, &caller.principal, &gateway.versions);
-        observed.upstream(&route.upstream.id);
-        let mut params = params;
+        observed.served_by(&route);
         if let Some(choice) = route.choice {
             toolset::fill(&mut params, choice)?;
         }
@@ -76,11 +75,9 @@ pub(super) async fn call_tool(
             deadline: started + within,
             fresh: false,
         };
-        let shadow = asked.plan.versions.shadow(&route.upstream.id);
-        let shadow = shadow
-            .and_then(|shadow| shadow.begin(&route, &outgoing, &terms, gateway.closing(), &gateway.versions));
+        let shadow = asked.plan.versions.shadow(gateway, &route, &outgoing, &terms);
         let exchange = route.upstream.call(outgoing, &terms, || observed.sent());
-        let late = |_| Rejection::Timeout { upstream: upstream.to_owned(), after: within };
+        let late = |_| Rejection::Timeout { upstream: route.upstream.id.to_string(), after: within };
         let answered = timeout_at(terms.deadline, exchange).await.map_err(late)?;
         let answered = answered.map_err(|error| route.no_answer(error))?;
         let classified = classify(answered, asked.modern).await.map_err(|error| route.failed(error))?;
