@@ -22,6 +22,8 @@ NAMES = ["crm_get_customer", "crm_find", "erp_find"]
 
 class Server:
     def __init__(self) -> None:
+        #: The one tool that is listed, instead of NAMES.
+        self.listed: Message | None = None
         self.seen: list[tuple[str, Message, dict[str, str]]] = []
         self.script: Script = lambda path, message: (200, {"jsonrpc": "2.0", "result": {"content": []}})
         outer = self
@@ -30,11 +32,13 @@ class Server:
             def answer(self, message: Message) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 outer.seen.append((self.path, message, headers))
-                if message.get("method") == "tools/list":
+                if message.get("method") == "tools/list" and outer.listed:
+                    answer: tuple[int, Any] = (200, {"jsonrpc": "2.0", "result": {"tools": [outer.listed]}})
+                elif message.get("method") == "tools/list":
                     cursor = message["params"].get("cursor")
                     names = NAMES[:1] if cursor is None else NAMES[1:]
                     page: Message = {"tools": [{"name": name} for name in names]}
-                    answer: tuple[int, Any] = (200, {"jsonrpc": "2.0", "result": page})
+                    answer = (200, {"jsonrpc": "2.0", "result": page})
                     if cursor is None:
                         page["nextCursor"] = "2"
                 else:
@@ -118,6 +122,30 @@ def test_what_goes_wrong_has_a_code(server: Server, answer: tuple[int, Any], cod
     with pytest.raises(ToolError, match=text) as caught:
         AgentGateway(server.url).call_tool_blocking("crm/get")
     assert caught.value.code == code
+
+
+def test_arguments_are_repeated_in_headers_where_a_tool_wants_that(server: Server) -> None:
+    def script(path: str, message: Message) -> tuple[int, Any]:
+        headers = server.seen[-1][2]
+        if "mcp-param-region" not in headers:
+            return 400, {"jsonrpc": "2.0", "error": {"code": -32020, "message": "differ"}}
+        wanted = [headers["mcp-param-region"], headers["mcp-param-deep"]]
+        return result(structuredContent={"headers": wanted})
+
+    server.script = script
+    properties = {
+        "region": {"type": "string", "x-mcp-header": "Region"},
+        "in": {"properties": {"n": {"x-mcp-header": "Deep"}}},
+        "other": {"type": "string"},
+    }
+    server.listed = {"name": "get", "inputSchema": {"properties": properties}}
+    gateway = AgentGateway(server.url)
+    found = gateway.call_tool_blocking("crm/get", {"region": "größe", "in": {"n": 7}, "other": "x"})
+    assert found == {"headers": ["=?base64?Z3LDtsOfZQ==?=", "7"]}
+    assert [path for path, _, _ in server.seen] == ["/mcp/crm"] * 3
+    with pytest.raises(ToolError, match="differ") as caught:
+        gateway.call_tool_blocking("crm/get", {})
+    assert caught.value.code == "invalid"
 
 
 def test_nobody_there_and_nobody_in_time(server: Server) -> None:

@@ -25,6 +25,8 @@ use tokio_util::task::TaskTracker;
 
 /// How often readiness is looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(50);
+/// How long hosts wait until the watched directory was read. Later, a worker whose tools are not there is started again.
+const FIRST_READING: Duration = Duration::from_secs(10);
 /// What requests that are still open get at the end, after their tasks and streams have ended.
 const CONNECTION_GRACE: Duration = Duration::from_secs(2);
 
@@ -133,6 +135,10 @@ impl RunningMesh {
                 ready.set_ready();
             }
         });
+        if mesh.gateway.watch.is_some() {
+            // Agents may use tools of the watched directory, and are told theirs when they start.
+            let _ = tokio::time::timeout(FIRST_READING, self.reload.begun()).await;
+        }
         for (host, component) in self.hosts.iter().zip(components) {
             self.resumed += host.start().await.map_err(|error| Failure::failed(chain(&error)))?;
             if let Some(listener) = agents.remove(host.name().as_str()) {

@@ -11,7 +11,7 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -32,12 +32,14 @@ _NAMES_AGE = 60.0
 _CODES = {
     -32600: "invalid",
     -32602: "invalid",
+    -32020: "invalid",
     -32601: "not_found",
     -31403: "not_allowed",
     -31429: "busy",
     -31503: "unavailable",
     -31504: "timeout",
 }
+_HEADER_MISMATCH = -32020
 _STATUSES = {
     401: "not_allowed",
     403: "not_allowed",
@@ -97,7 +99,12 @@ class AgentGateway:
         path = f"/mcp/{quote(upstream, safe='')}" if slash else "/mcp"
         name = name if slash else self._full_name(tool_name)
         params = {"name": name, "arguments": dict(parameters or {})}
-        result = self._ask(tool_name, path, "tools/call", params)
+        try:
+            result = self._ask(tool_name, path, "tools/call", params)
+        except _MissingHeaders:
+            # Some tools want arguments in headers as well; their definitions say which.
+            headers = self._argument_headers(tool_name, path, params)
+            result = self._ask(tool_name, path, "tools/call", params, headers)
         if result.get("resultType") == "input_required":
             raise ToolError(
                 tool_name, "failed", f"tool {tool_name} asks for input, which nobody here can give"
@@ -110,7 +117,7 @@ class AgentGateway:
             read_at, names = self._names
         if name in names and time.monotonic() - read_at < _NAMES_AGE:
             return name
-        names = tuple(self._list_names(name))
+        names = tuple(str(tool.get("name")) for tool in self._list(name, "/mcp"))
         with self._lock:
             self._names = (time.monotonic(), names)
         found = [full for full in names if full.partition("_")[2] == name]
@@ -120,19 +127,33 @@ class AgentGateway:
             raise ToolError(name, "invalid", f"tool {name!r} is ambiguous: write one of {', '.join(found)}")
         return found[0]
 
-    def _list_names(self, target: str) -> list[str]:
-        names: list[str] = []
+    def _argument_headers(self, target: str, path: str, params: Mapping[str, Any]) -> dict[str, str]:
+        """The headers that repeat arguments of a call."""
+        for tool in self._list(target, path):
+            if tool.get("name") == params["name"]:
+                return dict(_marked(tool.get("inputSchema"), params["arguments"]))
+        return {}
+
+    def _list(self, target: str, path: str) -> list[dict[str, Any]]:
+        tools: list[dict[str, Any]] = []
         cursor: Any = None
         for _ in range(_PAGES):
             params = {} if cursor is None else {"cursor": cursor}
-            page = self._ask(target, "/mcp", "tools/list", params)
-            names += [str(tool.get("name")) for tool in page.get("tools") or ()]
+            page = self._ask(target, path, "tools/list", params)
+            tools += [tool for tool in page.get("tools") or () if isinstance(tool, dict)]
             cursor = page.get("nextCursor")
             if cursor is None:
                 break
-        return names
+        return tools
 
-    def _ask(self, target: str, path: str, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    def _ask(
+        self,
+        target: str,
+        path: str,
+        method: str,
+        params: Mapping[str, Any],
+        more: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
         meta = {
             "io.modelcontextprotocol/protocolVersion": _REVISION,
             "io.modelcontextprotocol/clientCapabilities": {},
@@ -153,9 +174,11 @@ class AgentGateway:
             "params": {**params, "_meta": meta},
         }
         body = json.dumps(request, ensure_ascii=False).encode()
-        answer = self._exchange(target, "POST", path, headers, body)
+        answer = self._exchange(target, "POST", path, {**headers, **(more or {})}, body)
         error = answer.get("error")
         if isinstance(error, dict):
+            if error.get("code") == _HEADER_MISMATCH and more is None:
+                raise _MissingHeaders
             code = _CODES.get(error.get("code"), "failed")  # type: ignore[arg-type]
             raise ToolError(target, code, str(error.get("message") or "no message"))
         result = answer.get("result")
@@ -207,6 +230,25 @@ class AgentGateway:
             context = ssl.create_default_context()
             return http.client.HTTPSConnection(host, port, timeout=self.timeout, context=context)
         return http.client.HTTPConnection(host, port, timeout=self.timeout)
+
+
+class _MissingHeaders(Exception):
+    """The gateway wants arguments repeated in headers."""
+
+
+def _marked(schema: Any, arguments: Any) -> Iterator[tuple[str, str]]:
+    """The arguments that a schema wants in headers, at any depth."""
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if not isinstance(properties, dict) or not isinstance(arguments, Mapping):
+        return
+    for name, about in properties.items():
+        value = arguments.get(name)
+        if not isinstance(about, dict) or value is None:
+            continue
+        header = about.get("x-mcp-header")
+        if isinstance(header, str) and isinstance(value, str | int | float):
+            yield f"Mcp-Param-{header}", _header(value if isinstance(value, str) else json.dumps(value))
+        yield from _marked(about, value)
 
 
 def _header(name: str) -> str:
