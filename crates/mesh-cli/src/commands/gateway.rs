@@ -5,10 +5,8 @@ use crate::cli::RunGatewayArgs;
 use crate::exit::{ExitStatus, Failure, Outcome};
 use crate::output::Printer;
 use crate::run::{Parts, Start};
+use crate::target::DEFAULT_FILE;
 use std::path::{Path, PathBuf};
-
-/// The mesh file that is used when none is named.
-const DEFAULT_FILE: &str = "mesh.yaml";
 
 /// Runs the command.
 pub(crate) async fn run(args: RunGatewayArgs, printer: &Printer) -> Outcome {

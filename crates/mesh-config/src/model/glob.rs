@@ -86,7 +86,7 @@ mod tests {
             ("get_*", "get"),
             ("*_x", "a_xy"),
             ("a*b*c", "acb"),
-            ("ab*ba", "aba"),
+            ("xy*yx", "xyx"),
             ("a*a", "a"),
         ] {
             assert!(!matches(pattern, name), "{pattern} {name}");

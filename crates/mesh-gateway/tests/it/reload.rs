@@ -197,6 +197,21 @@ async fn what_cannot_be_set_up_leaves_everything_as_it_was() {
     assert_eq!(handle.places().keys().collect::<Vec<_>>(), ["crm"]);
 }
 
+#[tokio::test]
+async fn a_new_upstream_that_is_down_is_taken_over_and_named() {
+    let source = Arc::new(Told::default());
+    let gateway = TestGateway::start(&[]).await;
+    let handle = follow(&gateway, Arc::clone(&source) as Arc<dyn Discovery>).await;
+    source.tell(&[("crm", echo(&[])), ("away", at("http://127.0.0.1:1/mcp", &[]))]);
+    let reloaded = handle.reload().await.unwrap();
+    assert_eq!(
+        (&*reloaded.added, &*reloaded.unavailable),
+        (&["away".into(), "crm".into()][..], &["away".into()][..])
+    );
+    assert_eq!(gateway.tools("/mcp").await.len(), 12, "the other one is not held up");
+    assert_eq!(gateway.call("/mcp/away", "x", json!({})).await["error"]["code"], -31503);
+}
+
 fn write(folder: &Path, file: &str, text: &str) {
     // As editors and deployments do it: never half a file.
     let (draft, file) = (folder.join(".draft"), folder.join(file));
