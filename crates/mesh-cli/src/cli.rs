@@ -336,11 +336,20 @@ pub(crate) struct AgentsArgs {
 #[command(after_help = "\
 Examples:
   agentmesh tools --search \"customer address\"
+  agentmesh tools --category crm --query \"the address of a customer\"
   agentmesh tools --mcp http://127.0.0.1:9001/mcp")]
 pub(crate) struct ToolsArgs {
     /// Only tools that have to do with these words, best first
     #[arg(long, value_name = "WORDS")]
     pub(crate) search: Option<String>,
+
+    /// Only tools of this category, as the gateway knows it
+    #[arg(long, value_name = "CATEGORY", conflicts_with_all = ["search", "mcp"])]
+    pub(crate) category: Option<String>,
+
+    /// What the tools are needed for: the gateway ranks them, best first
+    #[arg(long, value_name = "WORDS", conflicts_with_all = ["search", "mcp"])]
+    pub(crate) query: Option<String>,
 
     #[command(flatten)]
     pub(crate) mcp: McpArgs,

@@ -11,7 +11,7 @@ const DEFAULT_GATEWAY: &str = "http://127.0.0.1:3003";
 /// Where the admin listener is unless told otherwise.
 const DEFAULT_ADMIN: &str = "http://127.0.0.1:3004";
 /// The mesh file that is used when none is named.
-const DEFAULT_FILE: &str = "mesh.yaml";
+pub(crate) const DEFAULT_FILE: &str = "mesh.yaml";
 
 /// The gateway's base URL, without a slash at the end.
 pub(crate) fn gateway(args: &GatewayArgs) -> Outcome<String> {

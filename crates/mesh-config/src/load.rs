@@ -120,6 +120,7 @@ fn fragment_in(
     options: &LoadOptions<'_>,
 ) -> Result<Fragment, Report> {
     let (fragment, report) = read_in(text, file_name, folder, options, |root, cx| {
+        cx.whole = "a file of the watched directory";
         let fragment = Fragment::decode(root, cx);
         crate::check::across_fragment(root, taken, cx);
         fragment

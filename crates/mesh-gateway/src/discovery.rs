@@ -67,6 +67,11 @@ pub struct Problem {
 /// found out in any case. `changed` returns when `read` may say something else than the last time, or never.
 #[async_trait]
 pub trait Discovery: Send + Sync + 'static {
+    /// What is in force before it is read for the first time, by name.
+    fn begins_with(&self) -> Vec<(String, UpstreamSet)> {
+        Vec::new()
+    }
+
     /// What it says now.
     async fn read(&self, taken: &BTreeMap<String, String>) -> Result<Found, Problem>;
 

@@ -67,14 +67,18 @@ pub struct Gateway {
     pub(crate) sessions: Memory,
     pub(crate) questions: Arc<OpenQuestions>,
     pub(crate) parked: Arc<Parked>,
-    /// Counts how often the plan was replaced.
-    pub(crate) replaced: watch::Sender<u64>,
     /// What the configuration made; replaced as a whole.
     plan: ArcSwap<Plan>,
     closing: CancellationToken,
+    /// Cancelled when open calls have had their grace.
+    ending: CancellationToken,
     calls: TaskTracker,
     /// Upstreams of earlier plans that are being ended.
     retiring: TaskTracker,
+    /// A reload that is under way.
+    following: TaskTracker,
+    /// How many plans there were.
+    plans: watch::Sender<u64>,
 }
 
 impl Gateway {
@@ -86,15 +90,17 @@ impl Gateway {
             sessions: Memory::new(),
             questions: Arc::default(),
             parked: Arc::default(),
-            replaced: watch::Sender::new(0),
             metrics: Metrics::register(registry),
             versions: VersionMetrics::register(registry),
             reloads: ReloadMetrics::register(registry),
             plan: ArcSwap::from_pointee(Plan::new(settings)?),
             wiring,
             closing: CancellationToken::new(),
+            ending: CancellationToken::new(),
             calls: TaskTracker::new(),
             retiring: TaskTracker::new(),
+            following: TaskTracker::new(),
+            plans: watch::Sender::new(1),
         }))
     }
 
@@ -123,6 +129,7 @@ impl Gateway {
     /// tools for as long as a list may take; then the plan is replaced; then what is no longer in it is ended after its last call, at the
     /// latest when no call can be open any more. Only one caller at a time: the reloader.
     pub(crate) async fn follow(&self, set: UpstreamSet, reloaded: &mut Reloaded) -> Result<(), SetupError> {
+        let _under_way = self.following.token();
         let before = self.plan();
         reloaded.kept = before.upstreams.len();
         if before.settings.upstreams == set.upstreams && before.settings.toolsets == set.toolsets {
@@ -136,15 +143,19 @@ impl Gateway {
         for upstream in &new {
             upstream.start();
         }
-        let lists = join_all(new.iter().map(|upstream| upstream.tools())).await;
+        let lists = join_all(new.iter().map(|upstream| upstream.tools()));
+        let Some(lists) = self.closing.run_until_cancelled(lists).await else {
+            join_all(new.iter().map(|upstream| upstream.shutdown(RETIRE_GRACE))).await;
+            return Ok(());
+        };
         self.plan.store(Arc::new(next));
-        self.replaced.send_modify(|count| *count += 1);
+        self.plans.send_modify(|plans| *plans += 1);
 
         let grace = before.settings.call_timeout + RETIRE_GRACE;
         for id in difference.replaced.iter().chain(&difference.removed) {
             if let Some(old) = before.upstreams.get(id).cloned() {
-                let closing = self.closing.clone();
-                self.retiring.spawn(async move { old.retire(grace, &closing).await });
+                let ending = self.ending.clone();
+                self.retiring.spawn(async move { old.retire(grace, &ending).await });
             }
         }
         let names = |ids: Vec<Arc<str>>| ids.iter().map(|id| id.to_string()).collect();
@@ -166,6 +177,11 @@ impl Gateway {
     /// Cancelled when the gateway ends.
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.closing
+    }
+
+    /// Changes whenever there is another plan: whoever was told of lists may have to be told again.
+    pub(crate) fn plans(&self) -> watch::Receiver<u64> {
+        self.plans.subscribe()
     }
 
     /// Whether new calls are taken.
@@ -195,8 +211,13 @@ impl Gateway {
         if tokio::time::timeout(grace / 2, self.calls.wait()).await.is_err() {
             tracing::warn!(open = self.calls.len(), "calls were still open at the end of their grace period");
         }
+        self.ending.cancel();
         let rest = deadline.saturating_duration_since(Instant::now());
-        self.retiring.close();
+        for tracker in [&self.following, &self.retiring] {
+            tracker.close();
+        }
+        // It is quick now: nobody waits for new upstreams any more.
+        let _ = tokio::time::timeout(rest, self.following.wait()).await;
         let plan = self.plan();
         let retired = tokio::time::timeout(rest, self.retiring.wait());
         let (_, _) =

@@ -116,6 +116,13 @@ impl Observed {
         });
     }
 
+    /// The route by which the call goes in the end: another version of the upstream may take it.
+    pub(crate) fn served_by(&mut self, route: &Route<'_>) {
+        if self.upstream.as_ref() != Some(&route.upstream.id) {
+            self.upstream(&route.upstream.id);
+        }
+    }
+
     /// The upstream is known, but not which of its tools was meant.
     pub(crate) fn upstream(&mut self, id: &str) {
         self.upstream = Some(id.into());

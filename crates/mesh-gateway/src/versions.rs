@@ -6,12 +6,14 @@ mod shadow;
 mod share;
 
 pub(crate) use metrics::VersionMetrics;
-pub(crate) use shadow::{ShadowRoute, Shadowed};
+pub(crate) use shadow::Shadowed;
 
+use self::shadow::ShadowRoute;
 use self::share::Share;
+use crate::gateway::Gateway;
 use crate::server::Route;
 use crate::settings::Settings;
-use crate::upstream::RegisteredUpstream;
+use crate::upstream::{Outgoing, RegisteredUpstream, Terms};
 use mesh_core::Principal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -73,8 +75,15 @@ impl Versions {
         route
     }
 
-    /// The shadow of an upstream, if it has one.
-    pub(crate) fn shadow(&self, upstream: &str) -> Option<&ShadowRoute> {
-        self.shadows.get(upstream)
+    /// Makes the call at the shadow of its upstream as well, if there is one and it is its turn.
+    pub(crate) fn shadow(
+        &self,
+        gateway: &Gateway,
+        route: &Route<'_>,
+        outgoing: &Outgoing<'_>,
+        terms: &Terms<'_>,
+    ) -> Option<Shadowed> {
+        let shadow = self.shadows.get(&route.upstream.id)?;
+        shadow.begin(route, outgoing, terms, gateway.closing(), &gateway.versions)
     }
 }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 Examples:
   agentmesh gateway
   agentmesh gateway -f mesh.yaml --ephemeral
+  agentmesh gateway -f mesh.yaml --stdio --only crm
   kill -HUP PID     reads the configuration again, like agentmesh reload")]
 pub(crate) struct RunGatewayArgs {
     /// Mesh file [default: mesh.yaml if it is there, or an empty one]
@@ -36,9 +37,14 @@ pub(crate) struct RunGatewayArgs {
     #[arg(value_parser = switch, action = clap::ArgAction::Set, hide_env_values = true)]
     pub(crate) auth: Switch,
 
-    /// Serve one client over standard input and output
-    #[arg(long, hide = true)]
+    /// Serve one MCP client over standard input and output, as desktop clients want it; logs go to standard error, nothing is kept, and the
+    /// listeners get free local ports
+    #[arg(long)]
     pub(crate) stdio: bool,
+
+    /// Upstream or toolset that the client on standard input sees [default: everything]
+    #[arg(long, value_name = "NAME", requires = "stdio")]
+    pub(crate) only: Option<String>,
 }
 
 /// A switch that may be left open: an empty variable is one that is not set.

@@ -20,23 +20,25 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Outcome {
         ephemeral: args.ephemeral,
         insecure: args.insecure,
         discovery: true,
+        free_ports: false,
     };
     serve(start, printer).await
+}
+
+/// The mesh that the file describes.
+pub(super) fn load(start: &Start, printer: &Printer) -> Outcome<Mesh> {
+    let Some(file) = &start.file else { return Ok(Mesh::default()) };
+    let env = |name: &str| std::env::var(name).ok();
+    mesh_config::load(file, &LoadOptions::new(&env).insecure(start.insecure)).map_err(|report| {
+        printer.note(&report.to_string());
+        Failure::silent(ExitStatus::InvalidConfig)
+    })
 }
 
 /// Runs parts of a mesh until a signal ends them.
 pub(crate) async fn serve(start: Start, printer: &Printer) -> Outcome {
     let began = Instant::now();
-    let mut mesh = match &start.file {
-        None => Mesh::default(),
-        Some(file) => {
-            let env = |name: &str| std::env::var(name).ok();
-            mesh_config::load(file, &LoadOptions::new(&env).insecure(start.insecure)).map_err(|report| {
-                printer.note(&report.to_string());
-                Failure::silent(ExitStatus::InvalidConfig)
-            })?
-        }
-    };
+    let mut mesh = load(&start, printer)?;
     let telemetry = Telemetry::start(&mesh.telemetry)?;
     let files = raise_limit();
     tracing::debug!(files, connections = mesh.limits.connections, "limit on open files");

@@ -16,6 +16,7 @@ use mesh_host::{Host, HostError, HostMetrics, HostParts, HostSettings};
 use mesh_net::{ConnectionGauge, Limits};
 use mesh_policy::LocalOnly;
 use prometheus_client::registry::Registry;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,8 @@ use tokio_util::task::TaskTracker;
 
 /// How often readiness is looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(50);
+/// How long hosts wait until the watched directory was read. Later, a worker whose tools are not there is started again.
+const FIRST_READING: Duration = Duration::from_secs(10);
 /// What requests that are still open get at the end, after their tasks and streams have ended.
 const CONNECTION_GRACE: Duration = Duration::from_secs(2);
 
@@ -49,6 +52,8 @@ pub(crate) struct Start {
     pub(crate) insecure: bool,
     /// Whether upstreams are discovered: in the watched directory, and in files that change.
     pub(crate) discovery: bool,
+    /// Listen on free local ports instead of those of the file: others may run beside this one.
+    pub(crate) free_ports: bool,
 }
 
 /// A mesh that runs in this process.
@@ -71,6 +76,10 @@ impl RunningMesh {
     pub(crate) async fn start(mesh: &mut Mesh, start: &Start, tracer: Tracer) -> Result<Self, Failure> {
         // What the system chooses is not in the file.
         let as_written = mesh.clone();
+        if start.free_ports {
+            let free = SocketAddr::from(([127, 0, 0, 1], 0));
+            (mesh.gateway.listen, mesh.admin.listen) = (free, free);
+        }
         let ports = Ports::open(mesh, start.parts == Parts::All).await?;
         let store = Store::open(mesh, start.ephemeral).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -115,6 +124,11 @@ impl RunningMesh {
         running.serve(mesh, ports, admin).await
     }
 
+    /// The gateway, for a client that does not come over the network.
+    pub(crate) fn gateway(&self) -> Arc<Gateway> {
+        Arc::clone(&self.gateway)
+    }
+
     async fn serve(mut self, mesh: &Mesh, ports: Ports, admin: Router) -> Result<Self, Failure> {
         // Known before anybody can ask, so that nothing looks ready too early.
         let ready = self.readiness.component("gateway");
@@ -133,6 +147,10 @@ impl RunningMesh {
                 ready.set_ready();
             }
         });
+        if mesh.gateway.watch.is_some() {
+            // Agents may use tools of the watched directory, and are told theirs when they start.
+            let _ = tokio::time::timeout(FIRST_READING, self.reload.begun()).await;
+        }
         for (host, component) in self.hosts.iter().zip(components) {
             self.resumed += host.start().await.map_err(|error| Failure::failed(chain(&error)))?;
             if let Some(listener) = agents.remove(host.name().as_str()) {

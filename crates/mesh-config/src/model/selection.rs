@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 
 use super::Glob;
-use super::glob::matches;
 use crate::kinds::{Flag, List, Opt, Text};
 use crate::section::section;
 
@@ -58,7 +57,8 @@ impl Selection {
     /// then the pattern with the most characters.
     #[must_use]
     pub fn rule(&self, tool: &str) -> ToolRule {
-        let mut found: Vec<_> = self.rules.iter().filter(|(pattern, _)| matches(pattern, tool)).collect();
+        let mut found: Vec<_> =
+            self.rules.iter().filter(|(pattern, _)| Glob::covers(pattern, tool)).collect();
         let distance = |pattern: &str| (pattern.contains('*'), usize::MAX - pattern.len());
         found.sort_by_key(|(pattern, _)| distance(pattern));
         let mut said = ToolRule {

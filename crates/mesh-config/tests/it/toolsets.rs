@@ -141,6 +141,28 @@ toolsets:
 }
 
 #[test]
+fn a_number_that_would_change_is_refused() {
+    let argument = |value: &str| {
+        let text = format!(
+            "tools: {{ crm: {{ url: \"http://x\" }} }}\ntoolsets: {{ kit: {{ tools: [{{ tool: crm/x, arguments: {{ a: {{ value: {value} }} }} }}] }} }}"
+        );
+        mesh_config::parse(&text, "mesh.yaml", &LoadOptions::new(&env)).map_err(|report| report.to_string())
+    };
+    for good in [
+        "18446744073709551615",
+        "-9223372036854775808",
+        "1.5e300",
+        "0.000000123456789",
+        "\"1234567890123456789012\"",
+    ] {
+        assert!(argument(good).is_ok(), "{good}");
+    }
+    for bad in ["18446744073709551616", "1.2345678901234567890"] {
+        assert!(argument(bad).unwrap_err().contains("more digits than a number keeps"), "{bad}");
+    }
+}
+
+#[test]
 fn an_upstream_that_may_come_from_the_watched_directory_is_only_worth_a_warning() {
     let text = "gateway: { watch: tools.d }\ntoolsets: { kit: { tools: [erp/get] } }";
     let checked = mesh_config::check(text, "mesh.yaml", &LoadOptions::new(&env));
@@ -167,7 +189,7 @@ fn a_file_of_the_watched_directory_has_upstreams_and_toolsets() {
     2 |   crm: { url: "http://x" }
       |   ^^^
 
-    error: unknown field `agents` in the mesh file
+    error: unknown field `agents` in a file of the watched directory
      --> tools.d/x.yaml:3:1
       |
     3 | agents: {}

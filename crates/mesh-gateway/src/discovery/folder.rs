@@ -3,13 +3,9 @@
 use super::look::Look;
 use super::{Discovery, Found, Problem, UpstreamSet, Variables};
 use async_trait::async_trait;
-use mesh_config::LoadOptions;
+use mesh_config::{Fragment, LoadOptions, Report};
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
-
-/// Most files that are read; further ones are reported.
-const MOST_FILES: usize = 1000;
 
 /// A watched directory. Files are taken in the order of their names; a name that two files use belongs to the first.
 pub struct WatchedFolder {
@@ -24,7 +20,7 @@ impl WatchedFolder {
         let folder = path.clone();
         // The directory itself, too: a file that is added changes it.
         let look = Look::at(move || {
-            let mut files = files(&folder).unwrap_or_default();
+            let mut files = mesh_config::folder_files(&folder).unwrap_or_default();
             files.push(folder.clone());
             files
         });
@@ -32,46 +28,20 @@ impl WatchedFolder {
     }
 }
 
-/// The files that count, by name.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        if yaml && !hidden && path.is_file() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 fn read(folder: &Path, taken: &BTreeMap<String, String>, variables: &Variables) -> Result<Found, Problem> {
-    let name = folder.display().to_string();
-    let mut files = files(folder).map_err(|error| Problem {
-        source: name.clone(),
+    let env = |name: &str| variables(name);
+    let loaded = mesh_config::load_folder(folder, taken, &LoadOptions::new(&env));
+    let loaded = loaded.map_err(|error| Problem {
+        source: folder.display().to_string(),
         message: format!("the directory of `gateway.watch` cannot be read: {error}"),
     })?;
-    let mut found = Found::default();
-    if files.len() > MOST_FILES {
-        let message = format!("it has {} files, and only the first {MOST_FILES} are read", files.len());
-        found.sets.push((name, Err(message)));
-        files.truncate(MOST_FILES);
-    }
-    let env = |name: &str| variables(name);
-    let mut taken = taken.clone();
-    for file in files {
-        let name = file.display().to_string();
-        let set = mesh_config::load_fragment(&file, &taken, &LoadOptions::new(&env))
+    let set = |(file, fragment): (PathBuf, Result<Fragment, Report>)| {
+        let set = fragment
             .map(|fragment| UpstreamSet { upstreams: fragment.tools, toolsets: fragment.toolsets })
             .map_err(|report| report.to_string());
-        if let Ok(set) = &set {
-            taken.extend(set.names().map(|id| (id.clone(), name.clone())));
-        }
-        found.sets.push((name, set));
-    }
-    Ok(found)
+        (file.display().to_string(), set)
+    };
+    Ok(Found { sets: loaded.into_iter().map(set).collect(), restart: Vec::new() })
 }
 
 #[async_trait]

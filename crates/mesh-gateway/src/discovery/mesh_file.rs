@@ -27,6 +27,11 @@ impl MeshFile {
 
 #[async_trait]
 impl Discovery for MeshFile {
+    fn begins_with(&self) -> Vec<(String, UpstreamSet)> {
+        let (upstreams, toolsets) = (self.started.tools.clone(), self.started.toolsets.clone());
+        vec![(self.path.display().to_string(), UpstreamSet { upstreams, toolsets })]
+    }
+
     async fn read(&self, _taken: &BTreeMap<String, String>) -> Result<Found, Problem> {
         self.look.note().await;
         let name = self.path.display().to_string();

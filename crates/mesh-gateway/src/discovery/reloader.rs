@@ -7,6 +7,7 @@ use futures_util::future::{FutureExt as _, pending, select_all};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 /// Requests for a reload that may wait; more are refused.
 const WAITING: usize = 16;
@@ -46,15 +47,16 @@ impl Reloader {
     pub fn start(gateway: &Arc<Gateway>, sources: Vec<Arc<dyn Discovery>>, automatic: bool) -> ReloadHandle {
         let (ask, asked) = mpsc::channel(WAITING);
         let (last, known) = watch::channel(Known::default());
-        let sources =
-            sources.into_iter().map(|discovery| Source { discovery, in_force: Sets::new() }).collect();
+        let source = |discovery: Arc<dyn Discovery>| Source { in_force: discovery.begins_with(), discovery };
+        let sources = sources.into_iter().map(source).collect();
         let reloader = Self { gateway: Arc::clone(gateway), sources, automatic, asked, last };
         let closing = gateway.closing().clone();
-        tokio::spawn(async move { closing.run_until_cancelled(reloader.run()).await });
+        tokio::spawn(reloader.run(closing));
         ReloadHandle { ask, last: known }
     }
 
-    async fn run(mut self) {
+    /// A reload that is under way when the gateway ends is not dropped: what it started must end, too.
+    async fn run(mut self, closing: CancellationToken) {
         self.reload().await;
         loop {
             let change = if self.automatic && !self.sources.is_empty() {
@@ -65,6 +67,7 @@ impl Reloader {
                 pending().boxed()
             };
             let asked = tokio::select! {
+                () = closing.cancelled() => return,
                 asked = self.asked.recv() => asked,
                 () = change => None,
             };

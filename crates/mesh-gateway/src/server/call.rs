@@ -32,7 +32,7 @@ const ROUNDS: usize = 10;
 pub(super) async fn forward(
     asked: &Asked<'_>,
     what: Forwarded,
-    params: RawObject<'_>,
+    mut params: RawObject<'_>,
     meta: RequestMeta<'_>,
 ) -> Result<Outcome, Rejection> {
     let (gateway, settings, headers) = (asked.gateway, &asked.plan.settings, &asked.edge.headers);
@@ -67,8 +67,7 @@ pub(super) async fn forward(
             Forwarded::CallTool => asked.plan.versions.divert(route, &caller.principal, &gateway.versions),
             _ => route,
         };
-        observed.upstream(&route.upstream.id);
-        let mut params = params;
+        observed.served_by(&route);
         if let Some(choice) = route.choice {
             toolset::fill(&mut params, choice)?;
         }
@@ -161,12 +160,9 @@ impl Call<'_> {
             fresh: asked.edge.wants_fresh(),
         };
         let shadow = match self.what {
-            Forwarded::CallTool => asked.plan.versions.shadow(&route.upstream.id),
+            Forwarded::CallTool => asked.plan.versions.shadow(asked.gateway, route, &outgoing, &terms),
             _ => None,
         };
-        let shadow = shadow.and_then(|shadow| {
-            shadow.begin(route, &outgoing, &terms, asked.gateway.closing(), &asked.gateway.versions)
-        });
         let exchange = route.upstream.call(outgoing, &terms, || observed.sent());
         let after = asked.plan.settings.call_timeout.min(route.upstream.timeout);
         let late = || Rejection::Timeout { upstream: route.upstream.id.to_string(), after };

@@ -8,7 +8,7 @@ use super::reply::{self, Replied};
 use super::{Asked, Outcome, notified};
 use crate::gateway::Gateway;
 use crate::identity::{self, Caller};
-use crate::plan::{Plan, Scope};
+use crate::plan::Scope;
 use crate::rejection::Rejection;
 use crate::server::client::Client;
 use crate::upstream::{Announcement, Changes, Conversation, RegisteredUpstream, Wanted};
@@ -58,7 +58,6 @@ pub(super) fn get(gateway: Arc<Gateway>, request: Request<Body>) -> Response {
         if let Some(session) = client.session() {
             let listener = Listener {
                 gateway: &gateway,
-                plan: &plan,
                 caller: &caller,
                 edge: &edge,
                 conversation: session.conversation(),
@@ -118,7 +117,6 @@ pub(super) async fn listen(
     let (_keep, followed) = watch::channel(filter.resources.clone());
     let listener = Listener {
         gateway: asked.gateway,
-        plan: asked.plan,
         caller,
         edge: asked.edge,
         conversation: &Conversation::own(),
@@ -198,7 +196,6 @@ impl Filter {
 /// One client that listens.
 struct Listener<'a> {
     gateway: &'a Gateway,
-    plan: &'a Plan,
     caller: &'a Caller,
     edge: &'a Edge,
     conversation: &'a Arc<Conversation>,
@@ -215,12 +212,10 @@ impl Listener<'_> {
     async fn run(mut self) {
         let closing = self.gateway.closing().clone();
         // A plan that is replaced may have other upstreams: everything may be different then, and is listened to anew.
-        let mut replaced = self.gateway.replaced.subscribe();
+        let mut replaced = self.gateway.plans();
         let to = self.to.clone();
-        let mut current = None;
         loop {
-            let plan = current.take();
-            let plan: &Plan = plan.as_deref().unwrap_or(self.plan);
+            let plan = self.gateway.plan();
             let (tenant, path) = (&self.caller.principal.tenant, self.edge.scope());
             let Ok(scope) = plan.scope(tenant, path) else { return };
             let upstreams: Vec<_> = match scope {
@@ -236,12 +231,11 @@ impl Listener<'_> {
                 () = self.hear(scope, &upstreams) => return,
                 changed = replaced.changed() => if changed.is_err() { return },
             }
-            let next = self.gateway.plan();
+            drop(upstreams);
             let lists = self.lists;
             if !self.say_changed(lists).await {
                 return;
             }
-            current = Some(next);
         }
     }
 

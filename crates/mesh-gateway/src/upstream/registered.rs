@@ -199,9 +199,9 @@ impl RegisteredUpstream {
     }
 
     /// Ends it once nobody uses it any more, at the latest after `grace` or when the gateway ends. It must not be in a current plan.
-    pub(crate) async fn retire(&self, grace: Duration, closing: &CancellationToken) {
+    pub(crate) async fn retire(&self, grace: Duration, ending: &CancellationToken) {
         self.uses.close();
-        let idle = closing.run_until_cancelled(timeout(grace, self.uses.wait())).await;
+        let idle = ending.run_until_cancelled(timeout(grace, self.uses.wait())).await;
         if matches!(idle, Some(Err(_))) {
             tracing::warn!(upstream = &*self.id, "calls were still open when it was ended");
         }

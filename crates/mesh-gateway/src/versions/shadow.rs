@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// The shadow of an upstream.
-pub(crate) struct ShadowRoute {
+pub(super) struct ShadowRoute {
     to: Arc<RegisteredUpstream>,
     share: Share,
     writes: bool,
@@ -58,7 +58,7 @@ impl ShadowRoute {
     }
 
     /// Starts the call at the shadow if it is its turn, the tool may be shadowed, the shadow has it, and there is room.
-    pub(crate) fn begin(
+    pub(super) fn begin(
         &self,
         route: &Route<'_>,
         outgoing: &Outgoing<'_>,

@@ -4,7 +4,8 @@ use crate::support::{TestGateway, at, echo, eventually};
 use async_trait::async_trait;
 use mesh_config::Upstream;
 use mesh_gateway::{
-    Discovery, Found, Hosts, Problem, ReloadHandle, ReloadOutcome, Reloader, UpstreamSet, WatchedFolder,
+    Discovery, Found, Hosts, MeshFile, Problem, ReloadHandle, ReloadOutcome, Reloader, UpstreamSet,
+    WatchedFolder,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -162,6 +163,53 @@ async fn what_is_broken_changes_nothing_and_is_told() {
     assert_eq!((&crm["id"], &crm["source"], &crm["tools"]), (&json!("crm"), &json!("told"), &json!(12)));
     let request = gateway.client.post(format!("{url}/api/reload")).header("origin", "https://evil.example");
     assert_eq!(request.send().await.unwrap().status(), 403);
+}
+
+#[tokio::test]
+async fn a_mesh_file_that_is_broken_from_the_beginning_leaves_what_the_gateway_was_started_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mesh.yaml");
+    let text = "tools: { crm: { url: \"http://127.0.0.1:1/mcp\" } }";
+    std::fs::write(&file, text).unwrap();
+    let started = mesh_config::load(&file, &mesh_config::LoadOptions::new(&|_| None)).unwrap();
+    std::fs::write(&file, "tools: [").unwrap();
+    let gateway = TestGateway::start(&[("crm", started.tools["crm"].clone())]).await;
+    let source = MeshFile::new(file.clone(), started, false, Arc::new(|_: &str| None));
+    let handle = follow(&gateway, Arc::new(source)).await;
+    assert_eq!((handle.last().kept, handle.last().problems.len()), (1, 1));
+    std::fs::write(&file, format!("limits: {{ depth: 20 }}\n{text}")).unwrap();
+    let reloaded = handle.reload().await.unwrap();
+    assert_eq!((reloaded.kept, reloaded.needs_restart), (1, vec!["limits".to_owned()]));
+    assert_eq!(gateway.gateway.health()[0].id, "crm");
+}
+
+#[tokio::test]
+async fn what_cannot_be_set_up_leaves_everything_as_it_was() {
+    let source = Arc::new(Told::default());
+    source.tell(&[("crm", echo(&[]))]);
+    let gateway = TestGateway::start(&[]).await;
+    let handle = follow(&gateway, Arc::clone(&source) as Arc<dyn Discovery>).await;
+    source.tell(&[("erp", at("http://127.0.0.1:1/mcp", &[("not a header", "x")]))]);
+    let reloaded = handle.reload().await.unwrap();
+    assert_eq!((reloaded.outcome, reloaded.kept), (ReloadOutcome::Failed, 1));
+    assert!(reloaded.problems[0].message.contains("upstream `erp`"), "{reloaded:?}");
+    assert!(gateway.call("/mcp", "crm_echo", json!({})).await["result"].is_object());
+    assert_eq!(handle.places().keys().collect::<Vec<_>>(), ["crm"]);
+}
+
+#[tokio::test]
+async fn a_new_upstream_that_is_down_is_taken_over_and_named() {
+    let source = Arc::new(Told::default());
+    let gateway = TestGateway::start(&[]).await;
+    let handle = follow(&gateway, Arc::clone(&source) as Arc<dyn Discovery>).await;
+    source.tell(&[("crm", echo(&[])), ("away", at("http://127.0.0.1:1/mcp", &[]))]);
+    let reloaded = handle.reload().await.unwrap();
+    assert_eq!(
+        (&*reloaded.added, &*reloaded.unavailable),
+        (&["away".into(), "crm".into()][..], &["away".into()][..])
+    );
+    assert_eq!(gateway.tools("/mcp").await.len(), 12, "the other one is not held up");
+    assert_eq!(gateway.call("/mcp/away", "x", json!({})).await["error"]["code"], -31503);
 }
 
 fn write(folder: &Path, file: &str, text: &str) {
