@@ -5,7 +5,7 @@ use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::rejection::Rejection;
 use crate::settings::Settings;
-use crate::upstream::RegisteredUpstream;
+use crate::upstream::{RegisteredUpstream, Vitals};
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use mesh_core::trace::Tracer;
@@ -45,6 +45,23 @@ pub struct UpstreamHealth {
     pub tools: Option<usize>,
     /// Why its tools could not be listed the last time, if so.
     pub failure: Option<String>,
+    /// Where its breaker is: `closed`, `open` or `half_open`; `None` if it has none.
+    pub breaker: Option<&'static str>,
+    /// Its targets, in the order of the configuration.
+    pub targets: Vec<TargetHealth>,
+}
+
+/// The state of one target of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetHealth {
+    /// Its address, or `process`.
+    pub target: String,
+    /// Requests under way.
+    pub in_flight: u32,
+    /// It is ejected for its failures.
+    pub ejected: bool,
+    /// It is out because its checks fail.
+    pub ill: bool,
 }
 
 /// The one door to tools and agents.
@@ -53,7 +70,7 @@ pub struct Gateway {
     pub(crate) metrics: Metrics,
     pub(crate) directory: Directory,
     /// What the configuration made; replaced as a whole.
-    plan: ArcSwap<Plan>,
+    plan: Arc<ArcSwap<Plan>>,
     closing: CancellationToken,
     calls: TaskTracker,
 }
@@ -61,10 +78,14 @@ pub struct Gateway {
 impl Gateway {
     /// Makes a gateway. Nothing is started or connected yet.
     pub fn new(settings: Settings, wiring: Wiring, registry: &mut Registry) -> Result<Arc<Self>, SetupError> {
+        let metrics = Metrics::register(registry);
+        let directory = Directory::new(&settings)?;
+        let plan = Arc::new(ArcSwap::from_pointee(Plan::new(settings)?));
+        registry.register_collector(Vitals::of(&plan));
         Ok(Arc::new(Self {
-            directory: Directory::new(&settings)?,
-            metrics: Metrics::register(registry),
-            plan: ArcSwap::from_pointee(Plan::new(settings)?),
+            directory,
+            metrics,
+            plan,
             wiring,
             closing: CancellationToken::new(),
             calls: TaskTracker::new(),
@@ -105,6 +126,8 @@ impl Gateway {
                 id: upstream.id.to_string(),
                 tools: known.tools.as_ref().map(|tools| tools.iter().count()),
                 failure: known.failure().map(ToString::to_string),
+                breaker: upstream.breakers.state().map(|(phase, ..)| phase.as_str()),
+                targets: upstream.targets.health(),
             }
         };
         self.plan().upstreams.values().map(health).collect()

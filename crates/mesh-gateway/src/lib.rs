@@ -12,6 +12,9 @@
 
 #![allow(dead_code, unused_imports)] // While the parts are being joined.
 
+mod balance;
+mod breaker;
+mod cache;
 mod directory;
 mod gateway;
 mod identity;
@@ -20,10 +23,11 @@ mod names;
 mod observe;
 mod plan;
 mod rejection;
+mod retry;
 mod server;
 mod settings;
 mod upstream;
 mod wire;
 
-pub use gateway::{Gateway, SetupError, UpstreamHealth, Wiring};
+pub use gateway::{Gateway, SetupError, TargetHealth, UpstreamHealth, Wiring};
 pub use settings::{AgentSite, Hosts, Limits, Settings};

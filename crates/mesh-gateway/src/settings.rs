@@ -79,6 +79,10 @@ pub struct Settings {
     pub list_ttl: Duration,
     /// How long connecting to an upstream may take.
     pub connect_timeout: Duration,
+    /// How long an answer that has begun may make no progress.
+    pub idle_timeout: Duration,
+    /// Where this gateway stands; targets in the same zone are preferred.
+    pub zone: Option<String>,
     /// How long an agent's card counts as current, unless its host says otherwise.
     pub card_ttl: Duration,
     /// Host names that are served.
@@ -107,6 +111,8 @@ impl Default for Settings {
             list_timeout: Duration::from_secs(5),
             list_ttl: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(60),
+            zone: None,
             card_ttl: Duration::from_secs(30),
             hosts: Hosts::LoopbackAnd(Vec::new()),
             origins: Vec::new(),
@@ -134,6 +140,7 @@ impl Settings {
             upstreams: mesh.tools.clone(),
             agents: mesh.agents.iter().map(agent).collect(),
             call_timeout: mesh.gateway.call_timeout,
+            zone: mesh.gateway.zone.clone(),
             hosts: if loopback { Hosts::LoopbackAnd(Vec::new()) } else { Hosts::Any },
             limits: Limits {
                 body: size(mesh.limits.body),

@@ -20,6 +20,8 @@ section! {
         call_timeout: Duration as Timeout = "30s",
         /// File for audit records; a relative path starts in the storage directory.
         audit: PathBuf as PathInStorage = "audit.jsonl",
+        /// Where this gateway stands. Targets and replicas in the same zone are preferred.
+        zone: Option<String> as Opt<Text>,
     }
 }
 

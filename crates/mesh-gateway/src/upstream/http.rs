@@ -71,7 +71,8 @@ impl Upstream for HttpUpstream {
         // The second turn is for a server that says it has not even looked at the request.
         for turn in 0..2 {
             let cell = self.cell();
-            let session = cell.get_or_try_init(|| session::open(&self.exchange, self.next_id())).await?;
+            let session = cell.get_or_try_init(|| session::open(&self.exchange, self.next_id())).await;
+            let session = session.map_err(UpstreamError::before_request)?;
             let id = self.next_id();
             let body = outgoing.encode(id, &session.revision);
             let cancel = Cancel {

@@ -1,7 +1,16 @@
 //! A logical upstream: its endpoints, its bounds, and what is known of its tools.
 
+use super::breakers::Breakers;
 use super::fetch::{self, ListLimits};
-use super::{Bulkhead, Catalog, HttpUpstream, Snapshot, StdioUpstream, Upstream, UpstreamError};
+use super::keeping::Keeping;
+use super::safety::Repeatable;
+use super::target::{self, Target};
+use super::targets::{Repeats, Targets};
+use super::{
+    Announcement, Bulkhead, Catalog, HttpUpstream, Snapshot, StdioUpstream, Upstream, UpstreamError,
+};
+use crate::balance::{self, Balance, Checks, Ejection, Place};
+use crate::retry::{Backoff, Budget};
 use crate::settings::Settings;
 use mesh_config::Endpoint;
 use mesh_core::Tenant;
@@ -15,8 +24,15 @@ pub(crate) struct RegisteredUpstream {
     pub(crate) tenant: Tenant,
     pub(crate) timeout: Duration,
     pub(crate) bulkhead: Bulkhead,
+    pub(crate) breakers: Breakers,
+    pub(crate) targets: Arc<Targets>,
+    /// `None` if no answers are kept.
+    pub(crate) keeping: Option<Arc<Keeping>>,
+    pub(super) repeatable: Repeatable,
+    /// The targets, as what they are together.
+    whole: Arc<dyn Upstream>,
     catalog: Arc<Catalog>,
-    target: Arc<dyn Upstream>,
+    checks: Option<Checks>,
     list_limits: ListLimits,
     list_timeout: Duration,
     stop: CancellationToken,
@@ -40,34 +56,39 @@ pub(crate) fn build(
 ) -> Result<RegisteredUpstream, SetupError> {
     let id: Arc<str> = id.into();
     let catalog = Arc::new(Catalog::new(settings.list_ttl));
-    let target: Arc<dyn Upstream> = match &config.endpoint {
-        Endpoint::Process { command, env, cwd } => {
-            let changed = Arc::clone(&catalog);
-            Arc::new(StdioUpstream::new(
-                super::stdio::Spawn {
-                    upstream: Arc::clone(&id),
-                    launcher: settings.launcher.clone(),
-                    command: command.clone(),
-                    env: env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
-                    cwd: cwd.clone(),
-                    max_line: settings.limits.result,
-                },
-                Arc::new(move || changed.invalidate()),
-            ))
-        }
-        Endpoint::Http { url, headers } => {
-            let headers = headers.iter().map(|(name, value)| (name.as_str(), value.expose()));
-            let upstream = HttpUpstream::new(&id, url, headers, settings)
-                .map_err(|why| SetupError { id: id.to_string(), why })?;
-            Arc::new(upstream)
+    let keeping = Keeping::new(&config.cache);
+    let changed = {
+        let (catalog, keeping) = (Arc::clone(&catalog), keeping.clone());
+        move || {
+            catalog.invalidate();
+            if let Some(keeping) = &keeping {
+                keeping.heard(&Announcement::Resumed);
+            }
         }
     };
+    // What the file says about this upstream, where the code below looks for what holds for all.
+    let own = Settings {
+        connect_timeout: config.connect_timeout,
+        idle_timeout: config.idle_timeout,
+        ..settings.clone()
+    };
+    let setup = Setup { id: &id, settings: &own, changed: Arc::new(changed) };
+    let (targets, checks) = setup.targets(config)?;
+    let targets = Arc::new(targets);
     Ok(RegisteredUpstream {
         tenant: settings.tenant.clone(),
         timeout: config.timeout,
         bulkhead: Bulkhead::new(config.concurrency, config.queue),
+        breakers: Breakers::new(&config.breaker),
+        whole: Arc::clone(&targets) as Arc<dyn Upstream>,
+        targets,
+        keeping,
+        repeatable: Repeatable {
+            tools: config.retries.tools.clone(),
+            trust_hints: config.retries.trust_hints,
+        },
         catalog,
-        target,
+        checks,
         list_limits: ListLimits {
             pages: settings.limits.list_pages,
             tools: settings.limits.tools_per_upstream,
@@ -79,10 +100,95 @@ pub(crate) fn build(
     })
 }
 
+/// Makes the targets of one upstream.
+struct Setup<'a> {
+    id: &'a Arc<str>,
+    settings: &'a Settings,
+    changed: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Setup<'_> {
+    fn targets(&self, config: &mesh_config::Upstream) -> Result<(Targets, Option<Checks>), SetupError> {
+        let one = [mesh_config::Target::new(config.endpoint.clone())];
+        let several: &[mesh_config::Target] = match &config.endpoint {
+            Endpoint::Several(targets) => targets,
+            Endpoint::Process { .. } | Endpoint::Http { .. } => &one,
+        };
+        let mut targets: Vec<(Target, Place)> = Vec::with_capacity(several.len());
+        for target in several {
+            let near = target.zone.is_some() && target.zone == self.settings.zone;
+            let label = self.label(&target.endpoint, targets.iter().map(|(target, _)| &*target.label));
+            let (upstream, address) = self.endpoint(&target.endpoint)?;
+            let place = Place { weight: target.weight, near };
+            targets.push((Target::new(upstream, &address, label), place));
+        }
+        let health = &config.health;
+        let checks = (targets.len() > 1 && !health.interval.is_zero()).then_some(Checks {
+            interval: health.interval,
+            timeout: health.timeout,
+            threshold: health.threshold,
+        });
+        let ejection = Ejection {
+            failures: health.failures,
+            first: health.eject,
+            longest: health.longest,
+            most: health.most,
+        };
+        let balance = Balance::new(targets, ejection, health.slow_start, checks.is_some());
+        let retries = &config.retries;
+        let repeats = Repeats {
+            backoff: Backoff {
+                attempts: retries.attempts,
+                first: retries.backoff,
+                longest: retries.longest,
+            },
+            attempt_timeout: retries.attempt_timeout,
+            hedge_after: retries.hedge_after,
+            idle: config.idle_timeout,
+        };
+        Ok((Targets::new(balance, repeats, Budget::new(retries.budget)), checks))
+    }
+
+    /// What shows a target in metrics; different from those that are `taken`.
+    fn label<'a>(&self, endpoint: &Endpoint, taken: impl Iterator<Item = &'a str> + Clone) -> Arc<str> {
+        let plain = match endpoint {
+            Endpoint::Http { url, .. } => target::shown(url),
+            Endpoint::Process { .. } | Endpoint::Several(_) => "process".to_owned(),
+        };
+        let is_free = |label: &String| !taken.clone().any(|taken| taken == label);
+        let numbered = (2..).map(|number| format!("{plain}#{number}"));
+        std::iter::once(plain.clone()).chain(numbered).find(is_free).unwrap_or(plain).into()
+    }
+
+    /// One endpoint, and its address.
+    fn endpoint(&self, endpoint: &Endpoint) -> Result<(Arc<dyn Upstream>, String), SetupError> {
+        let refuse = |why: String| SetupError { id: self.id.to_string(), why };
+        match endpoint {
+            Endpoint::Process { command, env, cwd } => {
+                let spawn = super::stdio::Spawn {
+                    upstream: Arc::clone(self.id),
+                    launcher: self.settings.launcher.clone(),
+                    command: command.clone(),
+                    env: env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
+                    cwd: cwd.clone(),
+                    max_line: self.settings.limits.result,
+                };
+                Ok((Arc::new(StdioUpstream::new(spawn, Arc::clone(&self.changed))), String::new()))
+            }
+            Endpoint::Http { url, headers } => {
+                let headers = headers.iter().map(|(name, value)| (name.as_str(), value.expose()));
+                let upstream = HttpUpstream::new(self.id, url, headers, self.settings).map_err(refuse)?;
+                Ok((Arc::new(upstream), url.clone()))
+            }
+            Endpoint::Several(_) => Err(refuse("a target is one endpoint, not several".to_owned())),
+        }
+    }
+}
+
 impl RegisteredUpstream {
-    /// The endpoint for the next call. One, so far; several will be balanced here.
+    /// All its targets as one: a request goes to whichever is best, and what belongs to a session where that is.
     pub(crate) fn target(&self) -> &Arc<dyn Upstream> {
-        &self.target
+        &self.whole
     }
 
     /// What is known of its tools, without waiting.
@@ -95,10 +201,17 @@ impl RegisteredUpstream {
         self.catalog.current(self.list_timeout, || self.refresh()).await
     }
 
+    /// Takes note of what the server said: answers that are kept may no longer hold.
+    pub(crate) fn heard(&self, announcement: &Announcement) {
+        if let Some(keeping) = &self.keeping {
+            keeping.heard(announcement);
+        }
+    }
+
     /// Fetches the list in the background, so that a reader who leaves does not stop it for the others.
     fn refresh(&self) {
         let (catalog, target, id) =
-            (Arc::clone(&self.catalog), Arc::clone(&self.target), Arc::clone(&self.id));
+            (Arc::clone(&self.catalog), Arc::clone(&self.whole), Arc::clone(&self.id));
         let (limits, timeout) = (self.list_limits, self.list_timeout);
         let stop = self.stop.clone();
         tokio::spawn(async move {
@@ -118,14 +231,21 @@ impl RegisteredUpstream {
         });
     }
 
-    /// Starts its process, if it has one.
+    /// Starts its processes, if it has any, and the checks of its targets.
     pub(crate) fn start(&self) {
-        self.target.start();
+        self.whole.start();
+        let Some(checks) = self.checks else { return };
+        let (balance, stop, id) = (Arc::clone(&self.targets.balance), self.stop.clone(), Arc::clone(&self.id));
+        let name = move |target: &Target| format!("{id} {}", target.label);
+        tokio::spawn(async move {
+            let watching = balance::watch(balance, checks, name, async |target: &Target| target.check().await);
+            stop.run_until_cancelled(watching).await
+        });
     }
 
     /// Ends it.
     pub(crate) async fn shutdown(&self, grace: Duration) {
         self.stop.cancel();
-        self.target.shutdown(grace).await;
+        self.whole.shutdown(grace).await;
     }
 }

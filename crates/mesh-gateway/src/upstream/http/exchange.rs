@@ -2,6 +2,7 @@
 
 use super::session::Session;
 use crate::settings::Settings;
+use crate::upstream::held::stalled;
 use crate::upstream::outgoing::answer_to_server;
 use crate::upstream::{Answer, Notify, Outgoing, UpstreamError};
 use crate::wire::sse::{Event, Reader};
@@ -30,6 +31,7 @@ pub(super) struct Exchange {
     url: reqwest::Url,
     headers: HeaderMap,
     max_result: usize,
+    idle: Duration,
 }
 
 #[derive(Deserialize)]
@@ -63,7 +65,7 @@ impl Exchange {
             .no_proxy()
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { upstream, client, url, headers, max_result: settings.limits.result })
+        Ok(Self { upstream, client, url, headers, max_result: settings.limits.result, idle: settings.idle_timeout })
     }
 
     /// Sends a request and waits for its answer.
@@ -225,13 +227,21 @@ impl Exchange {
             return Err(too_large);
         }
         let mut body = BytesMut::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| self.unavailable(&error))? {
+        while let Some(piece) = self.piece(&mut response).await? {
             if body.len() + piece.len() > self.max_result {
                 return Err(too_large);
             }
             body.extend_from_slice(&piece);
         }
         Ok(body.freeze())
+    }
+
+    /// The next piece of a body, which must not take longer than the idle time-out.
+    async fn piece(&self, response: &mut Response) -> Result<Option<Bytes>, UpstreamError> {
+        match tokio::time::timeout(self.idle, response.chunk()).await {
+            Ok(piece) => piece.map_err(|error| self.unavailable(&error)),
+            Err(_) => Err(stalled(self.idle)),
+        }
     }
 
     /// Follows a stream of events until the answer is in it.
@@ -244,7 +254,7 @@ impl Exchange {
     ) -> Result<Answer, UpstreamError> {
         let own = id.to_string();
         let mut reader = Reader::new(self.max_result);
-        while let Some(piece) = response.chunk().await.map_err(|error| self.unavailable(&error))? {
+        while let Some(piece) = self.piece(&mut response).await? {
             reader.push(&piece);
             while let Some(event) = reader.next_event() {
                 let Event::Data(data) = event else {
@@ -290,7 +300,8 @@ impl Exchange {
         } else {
             "the connection broke"
         };
-        UpstreamError::unavailable(format!("{what} ({cause})"))
+        let why = format!("{what} ({cause})");
+        if error.is_connect() { UpstreamError::not_sent(why) } else { UpstreamError::unavailable(why) }
     }
 }
 
