@@ -2,6 +2,7 @@
 
 mod agent;
 mod card;
+mod dependable;
 mod fragment;
 mod gateway;
 mod glob;
@@ -12,6 +13,7 @@ mod push;
 mod restart;
 mod selection;
 mod storage;
+mod target;
 mod tool_pattern;
 mod toolset;
 mod upstream;
@@ -20,6 +22,7 @@ mod worker;
 
 pub use agent::{Agent, Retention, Tasks};
 pub use card::{Card, ExtendedCard, Extension, Provider, Signing, Skill};
+pub use dependable::{Breaker, Cache, Health, Retries};
 pub use fragment::Fragment;
 pub use gateway::{Access, Admin, Auth, Gateway, Level, LogFormat, Model, Reload, Telemetry};
 pub use glob::Glob;
@@ -29,6 +32,7 @@ pub use on_worker_loss::OnWorkerLoss;
 pub use push::Push;
 pub use selection::{Selection, ToolRule};
 pub use storage::{Durability, Storage};
+pub use target::Target;
 pub use tool_pattern::ToolPattern;
 pub use toolset::{Argument, Choice, Fill, ToolRef, Toolset};
 pub use upstream::{Endpoint, Upstream};
@@ -44,23 +48,28 @@ pub(crate) fn sections() -> Vec<(&'static str, &'static [crate::section::Field])
         ("Admin", Admin::FIELDS),
         ("Agent", Agent::FIELDS),
         ("Argument", toolset::ArgumentFields::FIELDS),
+        ("Breaker", Breaker::FIELDS),
+        ("Cache", Cache::FIELDS),
         ("Card", Card::FIELDS),
         ("Choice", toolset::ChoiceFields::FIELDS),
         ("ExtendedCard", ExtendedCard::FIELDS),
         ("Extension", Extension::FIELDS),
         ("Gateway", Gateway::FIELDS),
+        ("Health", Health::FIELDS),
         ("Limits", Limits::FIELDS),
         ("Mesh", Mesh::FIELDS),
         ("Model", Model::FIELDS),
         ("Provider", Provider::FIELDS),
         ("Push", Push::FIELDS),
         ("Retention", Retention::FIELDS),
+        ("Retries", Retries::FIELDS),
         ("Retry", on_worker_loss::RetryFields::FIELDS),
         ("Shadow", Shadow::FIELDS),
         ("Signing", Signing::FIELDS),
         ("Skill", Skill::FIELDS),
         ("Split", Split::FIELDS),
         ("Storage", Storage::FIELDS),
+        ("Target", target::TargetFields::FIELDS),
         ("Tasks", Tasks::FIELDS),
         ("Telemetry", Telemetry::FIELDS),
         ("ToolRule", ToolRule::FIELDS),

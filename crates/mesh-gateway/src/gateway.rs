@@ -8,7 +8,7 @@ use crate::rejection::Rejection;
 use crate::server::{OpenQuestions, Parked};
 use crate::session::{Memory, Seal};
 use crate::settings::{Hosts, Settings};
-use crate::upstream::RegisteredUpstream;
+use crate::upstream::{RegisteredUpstream, Vitals};
 use crate::versions::VersionMetrics;
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
@@ -53,6 +53,23 @@ pub struct UpstreamHealth {
     pub tools: Option<usize>,
     /// Why its tools could not be listed the last time, if so.
     pub failure: Option<String>,
+    /// Where its breaker is: `closed`, `open` or `half_open`; `None` if it has none.
+    pub breaker: Option<&'static str>,
+    /// Its targets, in the order of the configuration.
+    pub targets: Vec<TargetHealth>,
+}
+
+/// The state of one target of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetHealth {
+    /// Its address, or `process`.
+    pub target: String,
+    /// Requests under way.
+    pub in_flight: u32,
+    /// It is ejected for its failures.
+    pub ejected: bool,
+    /// It is out because its checks fail.
+    pub ill: bool,
 }
 
 /// The one door to tools and agents.
@@ -68,7 +85,7 @@ pub struct Gateway {
     pub(crate) questions: Arc<OpenQuestions>,
     pub(crate) parked: Arc<Parked>,
     /// What the configuration made; replaced as a whole.
-    plan: ArcSwap<Plan>,
+    plan: Arc<ArcSwap<Plan>>,
     closing: CancellationToken,
     /// Cancelled when open calls have had their grace.
     ending: CancellationToken,
@@ -84,16 +101,21 @@ pub struct Gateway {
 impl Gateway {
     /// Makes a gateway. Nothing is started or connected yet.
     pub fn new(settings: Settings, wiring: Wiring, registry: &mut Registry) -> Result<Arc<Self>, SetupError> {
+        let metrics = Metrics::register(registry);
+        let directory = Directory::new(&settings)?;
+        let seal = Seal::new(settings.session_key.as_ref().map(|key| key.expose().as_bytes()));
+        let plan = Arc::new(ArcSwap::from_pointee(Plan::new(settings)?));
+        registry.register_collector(Vitals::of(&plan));
         Ok(Arc::new(Self {
-            directory: Directory::new(&settings)?,
-            seal: Seal::new(settings.session_key.as_ref().map(|key| key.expose().as_bytes())),
+            directory,
+            seal,
             sessions: Memory::new(),
             questions: Arc::default(),
             parked: Arc::default(),
-            metrics: Metrics::register(registry),
+            metrics,
             versions: VersionMetrics::register(registry),
             reloads: ReloadMetrics::register(registry),
-            plan: ArcSwap::from_pointee(Plan::new(settings)?),
+            plan,
             wiring,
             closing: CancellationToken::new(),
             ending: CancellationToken::new(),
@@ -197,6 +219,8 @@ impl Gateway {
                 id: upstream.id.to_string(),
                 tools: known.tools.as_ref().map(|tools| tools.iter().count()),
                 failure: known.failure().map(ToString::to_string),
+                breaker: upstream.breakers.state().map(|(phase, ..)| phase.as_str()),
+                targets: upstream.targets.health(),
             }
         };
         self.plan().upstreams.values().map(health).collect()

@@ -15,6 +15,9 @@
 #![allow(dead_code, unused_imports)] // While the parts are being joined.
 
 mod admin;
+mod balance;
+mod breaker;
+mod cache;
 mod directory;
 mod discovery;
 mod gateway;
@@ -24,6 +27,7 @@ mod names;
 mod observe;
 mod plan;
 mod rejection;
+mod retry;
 mod selection;
 mod server;
 mod session;
@@ -37,6 +41,6 @@ pub use discovery::{
     Discovery, Found, MeshFile, Problem, ReloadHandle, ReloadOutcome, Reloaded, Reloader, UpstreamSet,
     Variables, WatchedFolder,
 };
-pub use gateway::{Gateway, SetupError, UpstreamHealth, Wiring};
+pub use gateway::{Gateway, SetupError, TargetHealth, UpstreamHealth, Wiring};
 pub use server::{StdioError, serve_stdio};
 pub use settings::{AgentSite, Hosts, Limits, Settings};

@@ -79,7 +79,9 @@ impl Rejection {
             Self::Audit | Self::Draining => -31503,
             Self::Timeout { .. } => -31504,
             Self::Upstream { error, .. } => match error {
-                UpstreamError::Unavailable(_) | UpstreamError::Unauthorized(_) => -31503,
+                UpstreamError::NotSent(_)
+                | UpstreamError::Unavailable(_)
+                | UpstreamError::Unauthorized(_) => -31503,
                 UpstreamError::BadAnswer(_) | UpstreamError::TooLarge { .. } => -31502,
                 UpstreamError::SessionLost => -31404,
             },
@@ -182,7 +184,8 @@ impl Rejection {
             Self::Busy { .. } | Self::Draining | Self::TooManyParked => Outcome::Busy,
             Self::Timeout { .. } => Outcome::Timeout,
             Self::Upstream { error, .. } => match error {
-                UpstreamError::Unavailable(_)
+                UpstreamError::NotSent(_)
+                | UpstreamError::Unavailable(_)
                 | UpstreamError::Unauthorized(_)
                 | UpstreamError::SessionLost => Outcome::UpstreamUnavailable,
                 UpstreamError::BadAnswer(_) | UpstreamError::TooLarge { .. } => Outcome::ProtocolError,
@@ -219,7 +222,7 @@ impl Rejection {
             Self::Draining => "draining",
             Self::Timeout { .. } => "timeout",
             Self::Upstream { error, .. } => match error {
-                UpstreamError::Unavailable(_) => "upstream_unavailable",
+                UpstreamError::NotSent(_) | UpstreamError::Unavailable(_) => "upstream_unavailable",
                 UpstreamError::Unauthorized(_) => "upstream_unauthorized",
                 UpstreamError::BadAnswer(_) => "bad_answer",
                 UpstreamError::TooLarge { .. } => "result_too_large",

@@ -90,6 +90,10 @@ pub struct Settings {
     pub session_key: Option<mesh_config::Secret>,
     /// How long a client's session lasts.
     pub session_ttl: Duration,
+    /// How long an answer that has begun may make no progress.
+    pub idle_timeout: Duration,
+    /// Where this gateway stands; targets in the same zone are preferred.
+    pub zone: Option<String>,
     /// How long an agent's card counts as current, unless its host says otherwise.
     pub card_ttl: Duration,
     /// Host names that are served.
@@ -122,6 +126,8 @@ impl Default for Settings {
             session_idle: Duration::from_secs(600),
             session_key: None,
             session_ttl: Duration::from_secs(24 * 3600),
+            idle_timeout: Duration::from_secs(60),
+            zone: None,
             card_ttl: Duration::from_secs(30),
             hosts: Hosts::LoopbackAnd(Vec::new()),
             origins: Vec::new(),
@@ -152,6 +158,7 @@ impl Settings {
             call_timeout: mesh.gateway.call_timeout,
             session_key: mesh.gateway.session_key.clone(),
             session_ttl: mesh.gateway.session_ttl,
+            zone: mesh.gateway.zone.clone(),
             hosts: if loopback { Hosts::LoopbackAnd(Vec::new()) } else { Hosts::Any },
             limits: Limits {
                 body: size(mesh.limits.body),

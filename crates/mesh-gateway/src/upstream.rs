@@ -1,13 +1,16 @@
 //! MCP servers behind the gateway: what one is asked, how it answers, and the two ways to reach one.
 
 mod announcement;
+mod breakers;
 mod bulkhead;
 pub(crate) mod catalog;
 mod conversation;
 mod dispatch;
 mod fetch;
 mod heard;
+mod held;
 mod http;
+mod keeping;
 mod kind;
 mod outgoing;
 pub(crate) mod param_headers;
@@ -15,8 +18,12 @@ mod questions;
 mod registered;
 mod result_text;
 mod revision;
+mod safety;
 pub(crate) mod sessions;
 mod stdio;
+mod target;
+mod targets;
+mod vitals;
 
 pub(crate) use announcement::{Announcement, Wanted};
 pub(crate) use bulkhead::Bulkhead;
@@ -32,6 +39,7 @@ pub(crate) use registered::{RegisteredUpstream, build};
 pub(crate) use result_text::ResultText;
 pub(crate) use revision::Revision;
 pub(crate) use stdio::StdioUpstream;
+pub(crate) use vitals::Vitals;
 
 use bytes::Bytes;
 use std::sync::Arc;
@@ -57,6 +65,10 @@ pub(crate) struct Answered {
 /// Why there is no answer. The text is shown to clients, after the upstream's name.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum UpstreamError {
+    /// It cannot be reached: the request did not leave, or was refused before anybody looked at it.
+    #[error("is not available: {0}")]
+    NotSent(Arc<str>),
+    /// It failed in the middle: whether the request was acted on is not known.
     #[error("is not available: {0}")]
     Unavailable(Arc<str>),
     #[error("does not accept the gateway's credentials: {0}")]
@@ -71,6 +83,18 @@ pub(crate) enum UpstreamError {
 }
 
 impl UpstreamError {
+    pub(crate) fn not_sent(why: impl Into<Arc<str>>) -> Self {
+        Self::NotSent(why.into())
+    }
+
+    /// What failed before the request itself, in opening a session for it, say.
+    pub(crate) fn before_request(self) -> Self {
+        match self {
+            Self::Unavailable(why) => Self::NotSent(why),
+            other => other,
+        }
+    }
+
     pub(crate) fn unavailable(why: impl Into<Arc<str>>) -> Self {
         Self::Unavailable(why.into())
     }

@@ -26,6 +26,8 @@ section! {
         session_ttl: Duration as Timeout = "24h",
         /// File for audit records; a relative path starts in the storage directory.
         audit: PathBuf as PathInStorage = "audit.jsonl",
+        /// Where this gateway stands. Targets and replicas in the same zone are preferred.
+        zone: Option<String> as Opt<Text>,
         /// Directory of files with more upstreams and toolsets (*.yaml, *.yml), taken over while the gateway runs.
         watch: Option<PathBuf> as Opt<PathFromFile>,
         /// When changed upstreams and toolsets are taken over: auto (soon after a file changed) or manual (SIGHUP, agentmesh reload).

@@ -317,10 +317,10 @@ tools:
   none: { category: x }
   both: { command: [x], url: "http://h/" }
   mixed: { url: "http://h/", cwd: . }
-  later: { targets: [ { url: "http://h/" } ] }
+  odd: { targets: [ { url: "http://h/", command: [x] }, { weight: 2 } ], headers: { a: b } }
   user: { url: "http://me:pass@h/" }
 "#), @r#"
-    error: tools.none needs `command` or `url`
+    error: tools.none needs `command`, `url` or `targets`
      --> mesh.yaml:2:3
       |
     2 |   none: { category: x }
@@ -338,11 +338,23 @@ tools:
     4 |   mixed: { url: "http://h/", cwd: . }
       |                              ^^^
 
-    error: `targets` in tools.later is not supported yet
-     --> mesh.yaml:5:12
+    error: tools.odd.targets[0] has both `command` and `url`
+     --> mesh.yaml:5:21
       |
-    5 |   later: { targets: [ { url: "http://h/" } ] }
-      |            ^^^^^^^ planned: several endpoints of one upstream, balanced
+    5 |   odd: { targets: [ { url: "http://h/", command: [x] }, { weight: 2 } ], headers: { a: b } }
+      |                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ exactly one of them says where it is
+
+    error: tools.odd.targets[1] needs `command` or `url`
+     --> mesh.yaml:5:57
+      |
+    5 |   odd: { targets: [ { url: "http://h/", command: [x] }, { weight: 2 } ], headers: { a: b } }
+      |                                                         ^^^^^^^^^^^^^^ exactly one of them says where it is
+
+    error: `headers` has no meaning next to `targets` in tools.odd
+     --> mesh.yaml:5:74
+      |
+    5 |   odd: { targets: [ { url: "http://h/", command: [x] }, { weight: 2 } ], headers: { a: b } }
+      |                                                                          ^^^^^^^
 
     error: a URL cannot hold a user name or password
      --> mesh.yaml:6:16

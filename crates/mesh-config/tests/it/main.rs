@@ -2,6 +2,7 @@
 
 mod aliases;
 mod defaults;
+mod dependable;
 mod diagnostics;
 mod examples;
 mod properties;

@@ -145,7 +145,7 @@ gateway: { <<: {} }
     3 | tools: { <<: {} }
       |          ^^ allowed: a-z first, then a-z, 0-9 or -, at most 31 characters
 
-    error: tools.<< needs `command` or `url`
+    error: tools.<< needs `command`, `url` or `targets`
      --> mesh.yaml:3:10
       |
     3 | tools: { <<: {} }

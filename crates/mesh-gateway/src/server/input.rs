@@ -35,7 +35,7 @@ pub(super) async fn gather(result: &Bytes, asker: &dyn Asker) -> Result<Answers,
     let requests =
         RawObject::parse_lenient(result.get("inputRequests").unwrap_or("{}")).map_err(|_| unreadable())?;
     let mut responses = Vec::from(*b"{");
-    for (at, (key, request)) in requests.iter().enumerate() {
+    for (at, (key, request)) in requests.members().enumerate() {
         if at == QUESTIONS {
             return Err(UpstreamError::bad_answer(format!(
                 "it asks more than {QUESTIONS} questions at once"

@@ -131,7 +131,7 @@ impl Upstream for HttpUpstream {
         let _askable = self.askers.enter(&conversation.key, outgoing.asker.as_ref());
         // The second turn is for a server that says it has not even looked at the request.
         for turn in 0..2 {
-            let used = self.session(conversation).await?;
+            let used = self.session(conversation).await.map_err(UpstreamError::before_request)?;
             let session = &used.session;
             let modern = session.revision.is_modern();
             let id = self.next_id();

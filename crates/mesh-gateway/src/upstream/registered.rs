@@ -1,11 +1,18 @@
 //! A logical upstream: its endpoints, its bounds, and what is known of its tools.
 
+use super::breakers::Breakers;
 use super::fetch::{self, ListLimits};
 use super::heard::{self, Heard};
+use super::keeping::Keeping;
+use super::safety::Repeatable;
+use super::target::{self, Target};
+use super::targets::{Repeats, Targets};
 use super::{
     Announcement, Bulkhead, Catalog, ChangesReceiver, HttpUpstream, Kind, Snapshot, StdioUpstream, Upstream,
     UpstreamError,
 };
+use crate::balance::{self, Balance, Checks, Ejection, Place};
+use crate::retry::{Backoff, Budget};
 use crate::settings::Settings;
 use mesh_config::Endpoint;
 use mesh_core::Tenant;
@@ -24,10 +31,17 @@ pub(crate) struct RegisteredUpstream {
     pub(crate) tenant: Tenant,
     pub(crate) timeout: Duration,
     pub(crate) bulkhead: Bulkhead,
+    pub(crate) breakers: Breakers,
+    pub(crate) targets: Arc<Targets>,
+    /// `None` if no answers are kept.
+    pub(crate) keeping: Option<Arc<Keeping>>,
+    pub(super) repeatable: Repeatable,
+    /// The targets, as what they are together.
+    whole: Arc<dyn Upstream>,
     /// One of each kind, in the order of [`Kind::ALL`].
     catalogs: [Arc<Catalog>; 4],
-    target: Arc<dyn Upstream>,
     heard: Arc<Heard>,
+    checks: Option<Checks>,
     list_limits: ListLimits,
     list_timeout: Duration,
     stop: CancellationToken,
@@ -38,9 +52,11 @@ pub(crate) struct RegisteredUpstream {
 }
 
 /// What follows from what an upstream says about its lists.
+#[derive(Clone)]
 struct Hearing {
     catalogs: [Arc<Catalog>; 4],
     heard: Arc<Heard>,
+    keeping: Option<Arc<Keeping>>,
 }
 
 impl Hearing {
@@ -52,6 +68,9 @@ impl Hearing {
             Announcement::Resumed => &Kind::ALL,
             Announcement::Updated { .. } | Announcement::Other { .. } => &[],
         };
+        if let Some(keeping) = &self.keeping {
+            keeping.heard(announcement);
+        }
         for kind in kinds {
             self.catalogs[*kind as usize].invalidate();
             self.heard.changed(*kind);
@@ -76,37 +95,39 @@ pub(crate) fn build(
     settings: &Settings,
 ) -> Result<RegisteredUpstream, SetupError> {
     let id: Arc<str> = id.into();
-    let heard = Arc::new(Heard::new());
-    let catalogs = Kind::ALL.map(|_| Arc::new(Catalog::new(settings.list_ttl)));
-    let target: Arc<dyn Upstream> = match &config.endpoint {
-        Endpoint::Process { command, env, cwd } => {
-            let changed = Hearing { catalogs: catalogs.clone(), heard: Arc::clone(&heard) };
-            Arc::new(StdioUpstream::new(
-                super::stdio::Spawn {
-                    upstream: Arc::clone(&id),
-                    launcher: settings.launcher.clone(),
-                    command: command.clone(),
-                    env: env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
-                    cwd: cwd.clone(),
-                    max_line: settings.limits.result,
-                },
-                Arc::new(move |announcement| changed.hear(announcement)),
-            ))
-        }
-        Endpoint::Http { url, headers } => {
-            let headers = headers.iter().map(|(name, value)| (name.as_str(), value.expose()));
-            let upstream = HttpUpstream::new(&id, url, headers, settings)
-                .map_err(|why| SetupError { id: id.to_string(), why })?;
-            Arc::new(upstream)
-        }
+    let hearing = Hearing {
+        catalogs: Kind::ALL.map(|_| Arc::new(Catalog::new(settings.list_ttl))),
+        heard: Arc::new(Heard::new()),
+        keeping: Keeping::new(&config.cache),
     };
+    let changed = {
+        let hearing = hearing.clone();
+        move |announcement: &Announcement| hearing.hear(announcement)
+    };
+    // What the file says about this upstream, where the code below looks for what holds for all.
+    let own = Settings {
+        connect_timeout: config.connect_timeout,
+        idle_timeout: config.idle_timeout,
+        ..settings.clone()
+    };
+    let setup = Setup { id: &id, settings: &own, changed: Arc::new(changed) };
+    let (targets, checks) = setup.targets(config)?;
+    let targets = Arc::new(targets);
     Ok(RegisteredUpstream {
         tenant: settings.tenant.clone(),
         timeout: config.timeout,
         bulkhead: Bulkhead::new(config.concurrency, config.queue),
-        catalogs,
-        heard,
-        target,
+        breakers: Breakers::new(&config.breaker),
+        whole: Arc::clone(&targets) as Arc<dyn Upstream>,
+        targets,
+        keeping: hearing.keeping,
+        repeatable: Repeatable {
+            tools: config.retries.tools.clone(),
+            trust_hints: config.retries.trust_hints,
+        },
+        catalogs: hearing.catalogs,
+        heard: hearing.heard,
+        checks,
         list_limits: ListLimits {
             pages: settings.limits.list_pages,
             tools: settings.limits.tools_per_upstream,
@@ -120,10 +141,91 @@ pub(crate) fn build(
     })
 }
 
+/// Makes the targets of one upstream.
+struct Setup<'a> {
+    id: &'a Arc<str>,
+    settings: &'a Settings,
+    changed: Arc<dyn Fn(&Announcement) + Send + Sync>,
+}
+
+impl Setup<'_> {
+    fn targets(&self, config: &mesh_config::Upstream) -> Result<(Targets, Option<Checks>), SetupError> {
+        let one = [mesh_config::Target::new(config.endpoint.clone())];
+        let several: &[mesh_config::Target] = match &config.endpoint {
+            Endpoint::Several(targets) => targets,
+            Endpoint::Process { .. } | Endpoint::Http { .. } => &one,
+        };
+        let mut targets: Vec<(Target, Place)> = Vec::with_capacity(several.len());
+        for target in several {
+            let near = target.zone.is_some() && target.zone == self.settings.zone;
+            let label = self.label(&target.endpoint, targets.iter().map(|(target, _)| &*target.label));
+            let (upstream, address) = self.endpoint(&target.endpoint)?;
+            let place = Place { weight: target.weight, near };
+            targets.push((Target::new(upstream, &address, label), place));
+        }
+        let health = &config.health;
+        let checks = (targets.len() > 1 && !health.interval.is_zero()).then_some(Checks {
+            interval: health.interval,
+            timeout: health.timeout,
+            threshold: health.threshold,
+        });
+        let ejection = Ejection {
+            failures: health.failures,
+            first: health.eject,
+            longest: health.longest,
+            most: health.most,
+        };
+        let balance = Balance::new(targets, ejection, health.slow_start, checks.is_some());
+        let retries = &config.retries;
+        let repeats = Repeats {
+            backoff: Backoff { attempts: retries.attempts, first: retries.backoff, longest: retries.longest },
+            attempt_timeout: retries.attempt_timeout,
+            hedge_after: retries.hedge_after,
+            idle: config.idle_timeout,
+        };
+        Ok((Targets::new(balance, repeats, Budget::new(retries.budget)), checks))
+    }
+
+    /// What shows a target in metrics; different from those that are `taken`.
+    fn label<'a>(&self, endpoint: &Endpoint, taken: impl Iterator<Item = &'a str> + Clone) -> Arc<str> {
+        let plain = match endpoint {
+            Endpoint::Http { url, .. } => target::shown(url),
+            Endpoint::Process { .. } | Endpoint::Several(_) => "process".to_owned(),
+        };
+        let is_free = |label: &String| !taken.clone().any(|taken| taken == label);
+        let numbered = (2..).map(|number| format!("{plain}#{number}"));
+        std::iter::once(plain.clone()).chain(numbered).find(is_free).unwrap_or(plain).into()
+    }
+
+    /// One endpoint, and its address.
+    fn endpoint(&self, endpoint: &Endpoint) -> Result<(Arc<dyn Upstream>, String), SetupError> {
+        let refuse = |why: String| SetupError { id: self.id.to_string(), why };
+        match endpoint {
+            Endpoint::Process { command, env, cwd } => {
+                let spawn = super::stdio::Spawn {
+                    upstream: Arc::clone(self.id),
+                    launcher: self.settings.launcher.clone(),
+                    command: command.clone(),
+                    env: env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
+                    cwd: cwd.clone(),
+                    max_line: self.settings.limits.result,
+                };
+                Ok((Arc::new(StdioUpstream::new(spawn, Arc::clone(&self.changed))), String::new()))
+            }
+            Endpoint::Http { url, headers } => {
+                let headers = headers.iter().map(|(name, value)| (name.as_str(), value.expose()));
+                let upstream = HttpUpstream::new(self.id, url, headers, self.settings).map_err(refuse)?;
+                Ok((Arc::new(upstream), url.clone()))
+            }
+            Endpoint::Several(_) => Err(refuse("a target is one endpoint, not several".to_owned())),
+        }
+    }
+}
+
 impl RegisteredUpstream {
-    /// The endpoint for the next call. One, so far; several will be balanced here.
+    /// All its targets as one: a request goes to whichever is best, and what belongs to a session where that is.
     pub(crate) fn target(&self) -> &Arc<dyn Upstream> {
-        &self.target
+        &self.whole
     }
 
     /// What is known of its tools, without waiting.
@@ -153,7 +255,11 @@ impl RegisteredUpstream {
 
     /// Follows what it says of its lists, for everybody.
     fn listen(&self) {
-        let hearing = Hearing { catalogs: self.catalogs.clone(), heard: Arc::clone(&self.heard) };
+        let hearing = Hearing {
+            catalogs: self.catalogs.clone(),
+            heard: Arc::clone(&self.heard),
+            keeping: self.keeping.clone(),
+        };
         let (id, target, stop) = (Arc::clone(&self.id), Arc::clone(self.target()), self.stop.clone());
         tokio::spawn(async move {
             let listen = heard::listen(&id, target, |announcement| hearing.hear(announcement));
@@ -164,7 +270,7 @@ impl RegisteredUpstream {
     /// Fetches the list in the background, so that a reader who leaves does not stop it for the others.
     fn refresh(&self, kind: Kind) {
         let (catalog, target, id) =
-            (Arc::clone(&self.catalogs[kind as usize]), Arc::clone(&self.target), Arc::clone(&self.id));
+            (Arc::clone(&self.catalogs[kind as usize]), Arc::clone(&self.whole), Arc::clone(&self.id));
         let (limits, timeout) = (self.list_limits, self.list_timeout);
         let (stop, selection) = (self.stop.clone(), Arc::clone(&self.selection));
         tokio::spawn(async move {
@@ -192,10 +298,19 @@ impl RegisteredUpstream {
         });
     }
 
-    /// Starts its process, if it has one.
+    /// Starts its processes, if it has any, and the checks of its targets.
     pub(crate) fn start(&self) {
-        self.target.start();
+        self.whole.start();
         self.listen();
+        let Some(checks) = self.checks else { return };
+        let (balance, stop, id) =
+            (Arc::clone(&self.targets.balance), self.stop.clone(), Arc::clone(&self.id));
+        let name = move |target: &Target| format!("{id} {}", target.label);
+        tokio::spawn(async move {
+            let watching =
+                balance::watch(balance, checks, name, async |target: &Target| target.check().await);
+            stop.run_until_cancelled(watching).await
+        });
     }
 
     /// Ends it once nobody uses it any more, at the latest after `grace` or when the gateway ends. It must not be in a current plan.
@@ -212,6 +327,6 @@ impl RegisteredUpstream {
     /// Ends it.
     pub(crate) async fn shutdown(&self, grace: Duration) {
         self.stop.cancel();
-        self.target.shutdown(grace).await;
+        self.whole.shutdown(grace).await;
     }
 }

@@ -56,7 +56,7 @@ impl<T: Session> Sessions<T> {
             let oldest = resting.min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
             let Some(oldest) = oldest else {
                 let all = format!("all {} of its sessions are in use", self.shared.limit);
-                return Err(UpstreamError::unavailable(all));
+                return Err(UpstreamError::not_sent(all));
             };
             end(open.places.remove(&oldest));
         }

@@ -104,7 +104,7 @@ impl Upstream for StdioUpstream {
 
     async fn request(&self, outgoing: Outgoing<'_>) -> Result<Answered, UpstreamError> {
         self.start();
-        self.connection().await?.request(&outgoing).await
+        self.connection().await.map_err(UpstreamError::before_request)?.request(&outgoing).await
     }
 
     async fn notify(

@@ -38,8 +38,8 @@ impl<'a> RawObject<'a> {
         self.members.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
     }
 
-    /// Names and the texts of their values, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// Names and values, in order.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &str)> {
         self.members.iter().map(|(name, value)| (&**name, &**value))
     }
 

@@ -143,18 +143,7 @@ pub(crate) async fn serve(router: axum::Router) -> String {
 
 /// An upstream with the usual bounds.
 fn upstream(endpoint: Endpoint) -> Upstream {
-    Upstream {
-        endpoint,
-        category: None,
-        description: None,
-        tags: Vec::new(),
-        timeout: Duration::from_secs(30),
-        concurrency: 64,
-        queue: 256,
-        selection: mesh_config::Selection::default(),
-        split: None,
-        shadow: None,
-    }
+    Upstream::new(endpoint)
 }
 
 /// The child process of `examples/echo_upstream.rs`.

@@ -37,7 +37,7 @@ struct Link {
 impl Link {
     async fn open(address: &Address) -> Result<Box<Self>, UpstreamError> {
         let refused = |error: &dyn std::fmt::Display| {
-            UpstreamError::unavailable(format!("it cannot be connected to ({error})"))
+            UpstreamError::not_sent(format!("it cannot be connected to ({error})"))
         };
         let socket = address.connect().await.map_err(|error| refused(&error))?;
         let (sender, connection) =
@@ -126,6 +126,7 @@ impl Pool {
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if rested => request = unsent,
+                    Some(_) => return Err(broke(error.error()).before_request()),
                     _ => return Err(broke(error.error())),
                 },
             }
