@@ -36,6 +36,11 @@ impl Conversation {
         });
         Arc::clone(&OWN)
     }
+
+    /// Whether it is the gateway's own.
+    pub(crate) fn is_own(&self) -> bool {
+        self.key == [0; 32]
+    }
 }
 
 /// What a server says about itself.

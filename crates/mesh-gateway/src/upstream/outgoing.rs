@@ -147,6 +147,12 @@ pub(crate) fn answer_to_server(id: &str, method: &str) -> Vec<u8> {
         .into_bytes()
 }
 
+/// The answer to a request that a server sent us and that cannot be passed on now.
+pub(crate) fn refusal(id: &str, why: &str) -> Vec<u8> {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"message":{}}}}}"#, string(why))
+        .into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

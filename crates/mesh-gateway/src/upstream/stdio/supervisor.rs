@@ -5,8 +5,8 @@ use super::lines::{Line, Lines};
 use super::process::{Process, Streams};
 use super::{Changed, Link, Spawn};
 use crate::upstream::outgoing::notification;
-use crate::upstream::revision::{Verdict, initialize_params, initialized, judge};
-use crate::upstream::{Answer, Outgoing, Revision, UpstreamError};
+use crate::upstream::revision::{Verdict, initialize_message, initialized, judge};
+use crate::upstream::{Answer, Conversation, Outgoing, Revision, UpstreamError};
 use crate::wire::object::RawObject;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -189,12 +189,7 @@ async fn conclude(connection: &Connection, verdict: Verdict) -> Result<Revision,
 
 async fn initialize(connection: &Connection) -> Result<Revision, UpstreamError> {
     let mut call = connection.open(None)?;
-    let message = format!(
-        r#"{{"jsonrpc":"2.0","id":{},"method":"initialize","params":{}}}"#,
-        call.id,
-        initialize_params()
-    );
-    connection.send(message.into_bytes()).await?;
+    connection.send(initialize_message(call.id, &Conversation::own())).await?;
     let revision = initialized(&call.answer().await?)?;
     connection.send(notification("notifications/initialized", "")).await?;
     Ok(revision)
