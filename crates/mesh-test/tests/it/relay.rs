@@ -11,10 +11,10 @@ const CALL: &str =
     r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"n":1.0}}}"#;
 const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}";
 
-async fn site() -> (Relay, EchoServer) {
-    let server = EchoServer::start(0).await.unwrap();
-    let relay = Relay::start(([127, 0, 0, 1], 0).into(), vec![server.address]).await.unwrap();
-    (relay, server)
+async fn site() -> std::io::Result<(Relay, EchoServer)> {
+    let server = EchoServer::start(0).await?;
+    let relay = Relay::start(([127, 0, 0, 1], 0).into(), vec![server.address]).await?;
+    Ok((relay, server))
 }
 
 async fn call(client: &Client, relay: &Relay) -> reqwest::Result<(u16, String)> {
@@ -24,7 +24,7 @@ async fn call(client: &Client, relay: &Relay) -> reqwest::Result<(u16, String)> 
 
 #[tokio::test]
 async fn a_whole_relay_passes_calls_on() {
-    let (relay, _server) = site().await;
+    let (relay, _server) = site().await.unwrap();
     let client = Client::new();
     for n in 1..=3 {
         let (status, text) = call(&client, &relay).await.unwrap();
@@ -35,7 +35,7 @@ async fn a_whole_relay_passes_calls_on() {
 
 #[tokio::test]
 async fn a_healed_relay_passes_calls_on_again_whatever_was_broken() {
-    let (relay, _server) = site().await;
+    let (relay, _server) = site().await.unwrap();
     let client = Client::new();
     for mode in [Mode::Unavailable, Mode::Garbage, Mode::Reset] {
         relay.set(mode);
@@ -55,7 +55,7 @@ async fn a_healed_relay_passes_calls_on_again_whatever_was_broken() {
 
 #[tokio::test]
 async fn a_reset_ends_connections_that_are_open() {
-    let (relay, _server) = site().await;
+    let (relay, _server) = site().await.unwrap();
     let mut stream = TcpStream::connect(relay.address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     let mut bytes = [0; 512];
@@ -67,7 +67,7 @@ async fn a_reset_ends_connections_that_are_open() {
 
 #[tokio::test]
 async fn what_is_half_open_is_answered_when_it_is_healed() {
-    let (relay, _server) = site().await;
+    let (relay, _server) = site().await.unwrap();
     relay.set(Mode::HalfOpen);
     let mut stream = TcpStream::connect(relay.address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
@@ -79,7 +79,7 @@ async fn what_is_half_open_is_answered_when_it_is_healed() {
 
 #[tokio::test]
 async fn an_endless_stream_has_more_than_anybody_waits_for() {
-    let (relay, _server) = site().await;
+    let (relay, _server) = site().await.unwrap();
     relay.set(Mode::Endless);
     let mut stream = TcpStream::connect(relay.address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
@@ -96,7 +96,7 @@ async fn an_endless_stream_has_more_than_anybody_waits_for() {
 
 #[tokio::test]
 async fn a_trickle_comes_byte_by_byte_and_is_the_answer() {
-    let (relay, _server) = site().await;
+    let (relay, _server) = site().await.unwrap();
     relay.set(Mode::Trickle);
     let mut stream = TcpStream::connect(relay.address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
@@ -132,7 +132,7 @@ async fn requests_of_one_connection_go_to_the_targets_in_turn_and_past_one_that_
 
 #[tokio::test]
 async fn the_control_port_takes_the_names_of_modes() {
-    let (relay, _server) = site().await;
+    let (relay, _server) = site().await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(serve_control(listener, relay.handle()));
