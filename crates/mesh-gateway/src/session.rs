@@ -121,7 +121,7 @@ pub(crate) fn shared_conversation(
     info: Option<&str>,
 ) -> Arc<Conversation> {
     if !can_be_asked(capabilities) {
-        return Conversation::own();
+        return Conversation::plain();
     }
     let whose = digest(principal).to_be_bytes();
     Arc::new(Conversation {
@@ -213,7 +213,7 @@ mod tests {
     fn conversations_differ_where_sessions_must() {
         let (own, eve) = (Principal::local(), Principal::person("default", "eve"));
         let asks = r#"{"elicitation":{}}"#;
-        assert!(Arc::ptr_eq(&shared_conversation(&own, "{}", None), &Conversation::own()));
+        assert!(Arc::ptr_eq(&shared_conversation(&own, "{}", None), &Conversation::plain()));
         assert_eq!(shared_conversation(&own, asks, None).key, shared_conversation(&own, asks, None).key);
         assert_ne!(shared_conversation(&own, asks, None).key, shared_conversation(&eve, asks, None).key);
         assert_ne!(begin("{}", &own).conversation().key, begin("{}", &own).conversation().key);

@@ -26,7 +26,7 @@ pub(crate) use dispatch::{CallError, Terms};
 pub(crate) use heard::{Changes, ChangesReceiver};
 pub(crate) use http::HttpUpstream;
 pub(crate) use kind::Kind;
-pub(crate) use outgoing::{ClientFacts, Notify, Outgoing};
+pub(crate) use outgoing::{ClientFacts, Logs, Notify, Outgoing};
 pub use registered::SetupError;
 pub(crate) use registered::{RegisteredUpstream, build};
 pub(crate) use result_text::ResultText;

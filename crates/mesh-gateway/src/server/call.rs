@@ -127,7 +127,9 @@ impl Call<'_> {
         let asker = self.asker(&patience);
         for _ in 0..ROUNDS {
             let answered = self.once(&params, deadline, asker.clone(), &patience, observed).await?;
-            match classify(answered, self.asked.client.is_modern()).await {
+            match classify(answered, self.asked.client.is_modern(), self.what == Forwarded::ReadResource)
+                .await
+            {
                 Ok(classified) => return Ok(classified),
                 Err(Err(error)) => return Err(self.route.failed(error)),
                 Err(Ok(InputRequired(result))) => {
@@ -200,7 +202,7 @@ impl Call<'_> {
             param_headers,
             trace: self.trace.client,
             tracestate: asked.edge.headers.get(header::TRACESTATE).cloned(),
-            notify: asked.notify.clone().map(|to| Notify { token, to }),
+            notify: asked.notify.clone().map(|to| Notify { token, logs: asked.client.logs(meta), to }),
             conversation: asked.client.conversation(&self.caller.principal, meta),
             asker,
             streams: true,

@@ -29,10 +29,12 @@ struct Peek<'a> {
 /// A result that asks the client for something (2026-07-28).
 pub(super) struct InputRequired(pub(super) Bytes);
 
-/// Looks at an answer. `Err(Ok(_))`: it asks for input that a client with a handshake gives otherwise.
+/// Looks at an answer. `Err(Ok(_))`: it asks for input that a client with a handshake gives otherwise. `hinted`: a modern client finds
+/// hints for its cache in such a result.
 pub(super) async fn classify(
     answered: Answered,
     modern: bool,
+    hinted: bool,
 ) -> Result<Classified, Result<InputRequired, UpstreamError>> {
     let result = match answered.answer {
         Answer::Error(error) => {
@@ -41,7 +43,7 @@ pub(super) async fn classify(
         }
         // Too large to be looked at: only what comes first is changed, and a modern server's is collected for an old client.
         Answer::Result(ResultText::Streamed(pieces)) if modern || !answered.modern => {
-            let pieces = if modern && !answered.modern { typed(pieces) } else { pieces };
+            let pieces = if modern && !answered.modern { typed(pieces, hinted) } else { pieces };
             let reply = Outcome::Result(ResultText::Streamed(pieces));
             return Ok(Classified { reply, outcome: mesh_policy::Outcome::Ok, kind: None });
         }
@@ -56,7 +58,7 @@ pub(super) async fn classify(
         _ => (mesh_policy::Outcome::Ok, None),
     };
     let result = match (modern, peek.result_type.as_deref()) {
-        (true, None) => with_result_type(&result),
+        (true, None) => with_result_type(&result, hinted),
         (false, Some("input_required")) if answered.modern => return Err(Ok(InputRequired(result.clone()))),
         (false, Some(_)) if answered.modern => without_modern_members(&result),
         _ => result.clone(),
@@ -64,17 +66,25 @@ pub(super) async fn classify(
     Ok(Classified { reply: Outcome::Result(result.into()), outcome, kind })
 }
 
-const TYPE: &[u8] = br#"{"resultType":"complete""#;
+/// What a modern result begins with. A server that does not know of caches allows none.
+fn beginning(hinted: bool) -> &'static str {
+    if hinted {
+        r#"{"resultType":"complete","ttlMs":0,"cacheScope":"private""#
+    } else {
+        r#"{"resultType":"complete""#
+    }
+}
 
-fn with_result_type(result: &Bytes) -> Bytes {
+fn with_result_type(result: &Bytes, hinted: bool) -> Bytes {
     let rest = &result[1..];
     let comma = if rest.trim_ascii_start().starts_with(b"}") { "" } else { "," };
-    [TYPE, comma.as_bytes(), rest].concat().into()
+    [beginning(hinted).as_bytes(), comma.as_bytes(), rest].concat().into()
 }
 
 /// The same for a result in pieces. One that is streamed is large: not empty.
 fn typed(
     pieces: BoxStream<'static, Result<Bytes, UpstreamError>>,
+    hinted: bool,
 ) -> BoxStream<'static, Result<Bytes, UpstreamError>> {
     let mut begun = false;
     let typed = pieces.flat_map(move |piece| {
@@ -82,7 +92,11 @@ fn typed(
             Ok(mut piece) if !begun && piece.starts_with(b"{") => {
                 begun = true;
                 let rest = piece.split_off(1);
-                vec![Ok(Bytes::from_static(br#"{"resultType":"complete","#)), Ok(rest)]
+                vec![
+                    Ok(Bytes::from_static(beginning(hinted).as_bytes())),
+                    Ok(Bytes::from_static(b",")),
+                    Ok(rest),
+                ]
             }
             piece => vec![piece],
         };
@@ -117,7 +131,7 @@ mod tests {
 
     async fn shaped(result: &'static str, from_modern: bool, to_modern: bool) -> String {
         let answered = Answered { answer: result_of(result), modern: from_modern };
-        text(classify(answered, to_modern).await.ok().unwrap().reply).await
+        text(classify(answered, to_modern, false).await.ok().unwrap().reply).await
     }
 
     #[tokio::test]
@@ -133,7 +147,7 @@ mod tests {
         let asks = r#"{"resultType":"input_required","requestState":"s"}"#;
         assert_eq!(shaped(asks, true, true).await, asks);
         assert!(matches!(
-            classify(Answered { answer: result_of(asks), modern: true }, false).await,
+            classify(Answered { answer: result_of(asks), modern: true }, false, false).await,
             Err(Ok(InputRequired(_)))
         ));
     }
@@ -143,14 +157,14 @@ mod tests {
         let pieces = ["{\"a\":", "1}"].map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
         let streamed = Answer::Result(ResultText::Streamed(stream::iter(pieces).boxed()));
         let answered = Answered { answer: streamed, modern: false };
-        let reply = classify(answered, true).await.ok().unwrap().reply;
+        let reply = classify(answered, true, false).await.ok().unwrap().reply;
         assert_eq!(text(reply).await, r#"{"resultType":"complete","a":1}"#);
     }
 
     #[tokio::test]
     async fn an_answer_counts_as_what_it_is() {
         let count = async |answer| {
-            classify(Answered { answer, modern: false }, false).await.ok().map(|c| (c.outcome, c.kind))
+            classify(Answered { answer, modern: false }, false, false).await.ok().map(|c| (c.outcome, c.kind))
         };
         let (ok, failed) = (mesh_policy::Outcome::Ok, mesh_policy::Outcome::ToolError);
         assert_eq!(count(result_of("{}")).await.unwrap(), (ok, None));

@@ -6,7 +6,7 @@ use crate::identity;
 use crate::plan::Plan;
 use crate::rejection::Rejection;
 use crate::session::{self, Remembered, Session};
-use crate::upstream::{ClientFacts, Conversation};
+use crate::upstream::{ClientFacts, Conversation, Logs};
 use crate::wire::header;
 use crate::wire::meta::RequestMeta;
 use mesh_core::Principal;
@@ -70,6 +70,17 @@ impl Client {
         }
     }
 
+    /// The log messages it wants.
+    pub(super) fn logs(&self, meta: &RequestMeta<'_>) -> Logs {
+        match self {
+            Self::Modern => meta.log_level.as_deref().and_then(Logs::from_level).unwrap_or(Logs::None),
+            Self::Legacy(Some(Opened { log_level: Some(level), .. })) => {
+                Logs::from_level(level).unwrap_or(Logs::All)
+            }
+            Self::Legacy(_) => Logs::All,
+        }
+    }
+
     /// In whose name an upstream with sessions is asked.
     pub(super) fn conversation(&self, principal: &Principal, meta: &RequestMeta<'_>) -> Arc<Conversation> {
         match self {
@@ -79,7 +90,7 @@ impl Client {
                 meta.client_info.as_deref(),
             ),
             Self::Legacy(Some(opened)) => Arc::clone(&opened.conversation),
-            Self::Legacy(None) => Conversation::own(),
+            Self::Legacy(None) => Conversation::plain(),
         }
     }
 }

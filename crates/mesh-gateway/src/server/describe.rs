@@ -8,7 +8,7 @@ use crate::identity::Caller;
 use crate::plan::Scope;
 use crate::rejection::Rejection;
 use crate::session::Session;
-use crate::upstream::{Conversation, Opened, RegisteredUpstream};
+use crate::upstream::{Conversation, Logs, Opened, RegisteredUpstream};
 use crate::wire::meta::SERVER_INFO;
 use crate::wire::object::{RawObject, as_str};
 use crate::wire::{IMPLEMENTATION, LEGACY_VERSIONS, MODERN_VERSION, string};
@@ -181,7 +181,5 @@ fn bridged(raw: &str, from_modern: bool, to_modern: bool) -> String {
 
 /// `text` as the level of `logging/setLevel`, if it is one.
 pub(super) fn log_level(text: &str) -> Option<String> {
-    const LEVELS: [&str; 8] =
-        ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
-    LEVELS.contains(&text).then(|| string(text))
+    Logs::from_level(text).map(|_| string(text))
 }

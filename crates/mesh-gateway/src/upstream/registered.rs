@@ -90,7 +90,7 @@ pub(crate) fn build(
                     cwd: cwd.clone(),
                     max_line: settings.limits.result,
                 },
-                Arc::new(move || changed.hear(&Announcement::Resumed)),
+                Arc::new(move |announcement| changed.hear(announcement)),
             ))
         }
         Endpoint::Http { url, headers } => {
