@@ -97,6 +97,11 @@ chaos: ## Kill, freeze and cut a mesh under load, 520 times, and read every clie
 	MESH_CHAOS_KILLS=200 $(CARGO) test --locked -p mesh-log --test log killed -- --nocapture
 	target/debug/chaos --report docs/reliability.md
 
+.PHONY: outage
+outage: ## Break one of three targets behind the gateway in every way under load; about two minutes
+	$(CARGO) build --locked -p mesh-cli -p mesh-test --bins
+	target/debug/outage --report docs/reliability.md
+
 .PHONY: test-chaos
 test-chaos: build
 	$(ENV) nats

@@ -17,6 +17,9 @@
 mod admin;
 mod directory;
 mod discovery;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod identity;
 mod metrics;

@@ -32,6 +32,8 @@ pub(crate) use registered::{RegisteredUpstream, build};
 pub(crate) use result_text::ResultText;
 pub(crate) use revision::Revision;
 pub(crate) use stdio::StdioUpstream;
+#[cfg(feature = "fuzzing")]
+pub use stdio::fuzz_lines;
 
 use bytes::Bytes;
 use std::sync::Arc;
