@@ -36,22 +36,27 @@ test-python:
 
 .PHONY: test-interop
 test-interop: build node-modules
-	$(ENV) a2a tools dev
+	$(ENV) a2a tools fastmcp dev
 	$(CARGO) test --locked --manifest-path tests/interop/rust/Cargo.toml --target-dir target/interop-rust --no-run
 	.envs/a2a/bin/python -m pytest -q tests/interop/a2a
 	.envs/tools/bin/python -m pytest -q tests/interop/mcp
 	$(ENV) crewai langgraph
 	.envs/tools/bin/python -m pytest -q tests/interop/sales
 
-NODE_PACKAGES := tests/interop/javascript
+NODE_PACKAGES := tests/interop/javascript tests/interop/mcp/node
 .PHONY: node-modules
-node-modules: $(NODE_PACKAGES)/node_modules/.package-lock.json
+node-modules: $(NODE_PACKAGES:%=%/node_modules/.package-lock.json)
 
 # npm writes this file last.
-$(NODE_PACKAGES)/node_modules/.package-lock.json: $(NODE_PACKAGES)/package-lock.json
+%/node_modules/.package-lock.json: %/package-lock.json
 	$(ENV) node
-	PATH="$(CURDIR)/.envs/node/bin:$$PATH" npm ci --prefix $(NODE_PACKAGES)
+	PATH="$(CURDIR)/.envs/node/bin:$$PATH" npm ci --prefix $*
 	touch $@
+
+.PHONY: conformance-mcp
+conformance-mcp: build node-modules ## Write docs/conformance-mcp.md and the table of what does not pass through the gateway yet
+	$(ENV) tools fastmcp
+	.envs/tools/bin/python scripts/mcp-conformance.py --update
 
 .PHONY: lint
 lint: ## Check formatting, lints, spelling, licences
@@ -91,6 +96,11 @@ chaos: ## Kill, freeze and cut a mesh under load, 520 times, and read every clie
 	$(CARGO) build --locked -p mesh-cli -p mesh-test --bins
 	MESH_CHAOS_KILLS=200 $(CARGO) test --locked -p mesh-log --test log killed -- --nocapture
 	target/debug/chaos --report docs/reliability.md
+
+.PHONY: outage
+outage: ## Break one of three targets behind the gateway in every way under load; about two minutes
+	$(CARGO) build --locked -p mesh-cli -p mesh-test --bins
+	target/debug/outage --report docs/reliability.md
 
 .PHONY: test-chaos
 test-chaos: build

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,12 @@ from servers import (
     THEIRS,
     BenchError,
     Starter,
+    agent_through_gateway,
+    many_upstreams,
 )
 
 CONNECTIONS = (1, 64)
+GATEWAY_CONNECTIONS = (1, 16, 64)
 LENGTHS = (100, 1_000, 10_000)
 # Readers of one task, and how many more stop reading in the second cell; then taps where nothing happens.
 READERS, STALLED, IDLE = 900, 100, 10_000
@@ -199,15 +203,15 @@ def tap_cells(_: argparse.Namespace) -> list[list[Cell]]:
 
 
 def mcp_cells(options: argparse.Namespace) -> list[list[Cell]]:
+    """Tool calls: a fast upstream with both generations of clients, a slow one with the newest."""
     call = ["mcp", "--tool", "echo", "--args", '{"text":"hello"}', "--expect", "hello"]
-    call += ["--revision", "2026-07-28"]
     groups = []
-    for kind in ("plain", "sdk"):
-        for count in CONNECTIONS:
-            load = timed(options, *call, "--connections", str(count))
+    for kind, revision in (("echo", "2026-07-28"), ("echo", "2025-11-25"), ("sdk", "2026-07-28")):
+        for count in GATEWAY_CONNECTIONS:
+            load = timed(options, *call, "--revision", revision, "--connections", str(count))
             groups.append(
                 [
-                    Cell(f"mcp-{kind}", name, str(count), start, load, options.seconds)
+                    Cell(f"mcp-{kind}", name, f"{count}, {revision}", start, load, options.seconds)
                     for name, (k, start) in MCP_SERVERS.items()
                     if k == kind
                 ]
@@ -215,7 +219,47 @@ def mcp_cells(options: argparse.Namespace) -> list[list[Cell]]:
     return groups
 
 
-PARTS = {"a2a": a2a_cells, "long": long_cells, "taps": tap_cells, "mcp": mcp_cells}
+def list_cells(options: argparse.Namespace) -> list[list[Cell]]:
+    """Lists that are kept: of two upstreams, and of twenty."""
+    groups = []
+    for count, tools in ((2, 50), (20, 50)):
+        load = timed(options, "mcp", "--list", "--expect", f"tool_{tools - 2}", "--revision", "2026-07-28")
+        start = partial(many_upstreams, count, tools)
+        groups.append(
+            [
+                Cell(
+                    "mcp-list",
+                    "Agent Mesh",
+                    f"{count * tools} tools of {count} upstreams",
+                    start,
+                    load,
+                    options.seconds,
+                )
+            ]
+        )
+    return groups
+
+
+def route_cells(options: argparse.Namespace) -> list[list[Cell]]:
+    """A call of an agent, directly and through the gateway of its mesh."""
+    groups = []
+    for count in GATEWAY_CONNECTIONS:
+        load = timed(options, "a2a", "--mode", "blocking", "--connections", str(count))
+        starts = {"direct": OURS[MEMORY], "through the gateway": agent_through_gateway}
+        groups.append(
+            [Cell("route", name, str(count), start, load, options.seconds) for name, start in starts.items()]
+        )
+    return groups
+
+
+PARTS = {
+    "a2a": a2a_cells,
+    "long": long_cells,
+    "taps": tap_cells,
+    "mcp": mcp_cells,
+    "lists": list_cells,
+    "routes": route_cells,
+}
 
 
 def all_cells(options: argparse.Namespace) -> list[list[Cell]]:

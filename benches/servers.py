@@ -9,10 +9,9 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ WORK = ROOT / "target" / "bench"
 # What is measured is a copy: a build that ends in the middle of a run must not change it.
 BIN = WORK / "bin"
 LOG = WORK / "servers.log"
-PROGRAMS = ("agentmesh", "load", "scripted-worker")
+PROGRAMS = ("agentmesh", "echo-server", "load", "scripted-worker")
 PEERS = ROOT / "benches" / "peers"
 PEER_PROGRAMS = ("official-server", "protocol-server")
 A2A_PYTHON = ROOT / ".envs" / "a2a" / "bin" / "python"
@@ -175,12 +174,31 @@ def through_gateway(upstream: Starter) -> Iterator[Server]:
         yield Server(f"{started['gateway']}/mcp/bench", pid)
 
 
+@contextmanager
+def many_upstreams(count: int, tools: int) -> Iterator[Server]:
+    """All tools of so many fast upstreams as one server."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(echo_upstream(tools - 1)) for _ in range(count)]
+        config = {f"bench{n}": {"url": server.url} for n, server in enumerate(servers)}
+        started, pid = stack.enter_context(mesh({"tools": config}))
+        yield Server(f"{started['gateway']}/mcp", pid)
+
+
+@contextmanager
+def agent_through_gateway() -> Iterator[Server]:
+    """The route to an agent of the same mesh: its CPU time is that of both."""
+    tasks = {"concurrency": 64, "join_tokens": "0s"}
+    agent = {"listen": ANY_PORT, "worker": {"command": [str(BIN / "scripted-worker")]}, "tasks": tasks}
+    with mesh({"agents": {"bench": agent}, "limits": LIMITS}, "--ephemeral") as (started, pid):
+        yield Server(f"{started['gateway']}/agents/bench/", pid)
+
+
+def echo_upstream(more_tools: int = 0) -> Any:
+    return peer(BIN / "echo-server", "--tools", str(more_tools))
+
+
 def sdk_upstream() -> Any:
     return peer(MCP_PYTHON, ROOT / "tests" / "interop" / "mcp" / "servers" / "server.py", "modern")
-
-
-def plain_upstream() -> Any:
-    return peer(sys.executable, PEERS / "mcp_plain_server.py")
 
 
 OURS: dict[str, Starter] = {
@@ -197,8 +215,8 @@ THEIRS: dict[str, Starter] = {
 SQLITE, MEMORY, JETSTREAM = OURS
 RUST_SDK, PROTOCOL_MEMORY, PROTOCOL_SQLITE, PYTHON_SDK = THEIRS
 MCP_SERVERS: dict[str, tuple[str, Starter]] = {
-    "plain server, direct": ("plain", plain_upstream),
-    "plain server, through the gateway": ("plain", lambda: through_gateway(plain_upstream)),
+    "echo server, direct": ("echo", echo_upstream),
+    "echo server, through the gateway": ("echo", lambda: through_gateway(echo_upstream)),
     "Python SDK server, direct": ("sdk", sdk_upstream),
     "Python SDK server, through the gateway": ("sdk", lambda: through_gateway(sdk_upstream)),
 }

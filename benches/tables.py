@@ -135,12 +135,13 @@ def tap_table(groups: Groups) -> str:
     return table(heads, rows)
 
 
-def mcp_table(groups: Groups) -> str:
-    heads = ["connections and server", "calls/s", "p50 ms", "p99 ms", "added p50 ms", "CPU ms/call"]
+def beside_direct_table(groups: Groups, *kinds: str) -> str:
+    """The first server of each group is the one without a gateway."""
+    heads = ["connections and server", "calls/s", "p50 ms", "p99 ms", "added p50 ms", "CPU µs/call"]
     heads += ["peak MiB", "of direct", "rounds differ by"]
     rows = []
     for cells in groups:
-        if not cells[0].table.startswith("mcp"):
+        if cells[0].table not in kinds:
             continue
         direct = cells[0]
         for cell in cells:
@@ -153,7 +154,7 @@ def mcp_table(groups: Groups) -> str:
                 added = number(p50 - direct.median("latency_ms", "p50"))
                 share = f"{rate / direct.median('calls_per_s'):.0%}"
             row += [number(rate), number(p50), number(cell.median("latency_ms", "p99")), added]
-            row += [f"{cell.median('process', 'cpu_ms_per_call'):.3f}"]
+            row += [f"{cell.median('process', 'cpu_ms_per_call') * 1000:.1f}"]
             row += [mebibytes(cell.median("process", "rss_peak_bytes")), share]
             row += [f"{cell.spread('calls_per_s'):.0%}"]
             rows.append(row)
@@ -209,7 +210,37 @@ def goal_table(groups: Groups) -> str:
         goal(f"memory per tap with {taps} taps", value, 16, " KiB", at_least=False)
     value = figure("taps", SQLITE, "idle", lambda cell: cell.median("rss_idle_bytes") / MEBIBYTE)
     goal(f"a host with {IDLE:,} idle taps", value, 400, " MiB", at_least=False)
+    gateway_goals(groups, goal)
     return table(["goal", "measured", "bound", ""], rows) if rows else ""
+
+
+def gateway_goals(groups: Groups, goal: Callable[..., None]) -> None:
+    """What was promised of the gateway, bare."""
+
+    def cpu(cell: Cell) -> float:
+        return cell.median("process", "cpu_ms_per_call") * 1000
+
+    for cells in groups:
+        direct, through = cells[0], cells[-1]
+        if direct.table == "mcp-echo" and direct.reports and through.reports:
+            count = direct.label.split(",")[0]
+            goal(f"tools/call, {direct.label}: CPU", cpu(through), 40, " µs", at_least=False)
+            if count == "1":
+                added = through.median("latency_ms", "p50") - direct.median("latency_ms", "p50")
+                goal(f"tools/call, {direct.label}: added to p50", added * 1000, 80, " µs", at_least=False)
+            else:
+                share = through.median("calls_per_s") / max(direct.median("calls_per_s"), 1e-9) * 100
+                goal(f"tools/call, {direct.label}: of direct", share, 30, " %", at_least=True)
+            after = through.median("process", "rss_peak_bytes") / MEBIBYTE
+            goal(f"tools/call, {direct.label}: memory", after, 40, " MiB", at_least=False)
+        if direct.table == "mcp-list" and direct.reports:
+            bound = 150 if direct.label.startswith("100 ") else 5000
+            goal(f"tools/list, {direct.label}: CPU", cpu(direct), bound, " µs", at_least=False)
+        if direct.table == "route" and direct.reports and through.reports:
+            # Host and gateway are one process here: what the gateway adds.
+            goal(
+                f"A2A route, {direct.label}: added CPU", cpu(through) - cpu(direct), 40, " µs", at_least=False
+            )
 
 
 def figures(results: dict[str, Any], groups: Groups) -> str:
@@ -236,7 +267,11 @@ def figures(results: dict[str, Any], groups: Groups) -> str:
     if "taps" in measured:
         parts.append("### Taps\n\n" + tap_table(groups))
     if "mcp-sdk" in measured:
-        parts.append("### MCP, `tools/call`\n\n" + mcp_table(groups))
+        parts.append("### MCP, `tools/call`\n\n" + beside_direct_table(groups, "mcp-echo", "mcp-sdk"))
+    if "mcp-list" in measured:
+        parts.append("### MCP, `tools/list`\n\n" + beside_direct_table(groups, "mcp-list"))
+    if "route" in measured:
+        parts.append("### A2A through the gateway\n\n" + beside_direct_table(groups, "route"))
     if start:
         parts.append("### Start and size\n\n" + start_table(start))
     return "\n\n".join(parts)

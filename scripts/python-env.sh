@@ -14,7 +14,7 @@ requirements="$root/requirements"
 python=${PYTHON:-python3}
 # Lowest Python the lock files are resolved for.
 lock_python=3.11
-all_names=(crewai langgraph tools a2a dev nats node)
+all_names=(crewai langgraph tools fastmcp a2a dev nats node)
 # Environments that also get the worker SDK of this repository, editable and without its dependencies (it has none).
 sdk_names=" crewai langgraph dev "
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 type Target = fn(&[u8]);
 
 /// Every target, with the name of its seeds' folder.
-const TARGETS: [(&str, Target); 11] = [
+const TARGETS: [(&str, Target); 17] = [
     ("json-rpc", mesh_host::fuzzing::json_rpc),
     ("params", mesh_host::fuzzing::params),
     ("last-event-id", mesh_host::fuzzing::last_event_id),
@@ -17,6 +17,12 @@ const TARGETS: [(&str, Target); 11] = [
     ("worker-line", mesh_host::fuzzing::worker_line),
     ("card", mesh_host::fuzzing::card),
     ("frame", mesh_log::fuzzing::frame),
+    ("mcp-message", mesh_gateway::fuzzing::message),
+    ("mcp-header", mesh_gateway::fuzzing::header),
+    ("mcp-events", mesh_gateway::fuzzing::events),
+    ("mcp-answer", mesh_gateway::fuzzing::answer),
+    ("mcp-lines", mesh_gateway::fuzzing::lines),
+    ("mcp-session", mesh_gateway::fuzzing::session),
     ("sse", sse::fuzz),
 ];
 

@@ -20,6 +20,9 @@ mod breaker;
 mod cache;
 mod directory;
 mod discovery;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod identity;
 mod metrics;

@@ -40,6 +40,8 @@ pub(crate) use result_text::ResultText;
 pub(crate) use revision::Revision;
 pub(crate) use stdio::StdioUpstream;
 pub(crate) use vitals::Vitals;
+#[cfg(feature = "fuzzing")]
+pub use stdio::fuzz_lines;
 
 use bytes::Bytes;
 use std::sync::Arc;

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,43 +9,16 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from mcp_servers import SERVER, HttpServer, stdio_upstream
 from mesh import Mesh, scripted_agent
-
-SERVER = Path(__file__).parent / "servers" / "server.py"
-
-
-class HttpServer:
-    """One of our MCP servers over HTTP; it can be ended, and started again at its address."""
-
-    def __init__(self, era: str) -> None:
-        self.era = era
-        self.port = "0"
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, str(SERVER), self.era]
-        environment = {"PORT": self.port}
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-        assert self.url, f"the {self.era} server did not start"
-        self.port = self.url.split(":")[2].split("/")[0]
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-def stdio_upstream(**settings: Any) -> dict[str, Any]:
-    return {"command": [sys.executable, str(SERVER), "stdio"]} | settings
 
 
 @pytest.fixture(scope="module")
-def start_http_server() -> Iterator[Callable[[str], HttpServer]]:
+def start_http_server() -> Iterator[Callable[..., HttpServer]]:
     servers: list[HttpServer] = []
 
-    def start(era: str) -> HttpServer:
-        servers.append(HttpServer(era))
+    def start(era: str, program: Path = SERVER) -> HttpServer:
+        servers.append(HttpServer(era, program))
         return servers[-1]
 
     yield start
@@ -56,7 +27,7 @@ def start_http_server() -> Iterator[Callable[[str], HttpServer]]:
 
 
 @pytest.fixture(scope="module")
-def mesh(start_http_server: Callable[[str], HttpServer], start_shared_mesh: Callable[..., Mesh]) -> Mesh:
+def mesh(start_http_server: Callable[..., HttpServer], start_shared_mesh: Callable[..., Mesh]) -> Mesh:
     """A gateway with one upstream of each kind, and an agent that may use two of them."""
     tools = {
         "stdio": stdio_upstream(),

@@ -12,6 +12,9 @@ mod lines;
 mod process;
 mod supervisor;
 
+#[cfg(feature = "fuzzing")]
+pub use lines::fuzz as fuzz_lines;
+
 use self::connection::Connection;
 use super::outgoing::notification;
 use super::revision::describe;

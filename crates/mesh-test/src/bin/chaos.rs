@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use mesh_test::chaos::{Options, Report, Setup, run};
-use std::fmt::Write as _;
+use mesh_test::document::write_section;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -130,11 +130,5 @@ async fn one(arguments: &Arguments, setup: Setup, seed: u64) -> Result<Report, S
 
 /// Replaces the sections of the set-ups in a document.
 fn write_report(path: &Path, reports: &[Report]) -> std::io::Result<()> {
-    let before = std::fs::read_to_string(path).unwrap_or_default();
-    let mut text = before.split("\n## ").next().unwrap_or_default().trim_end().to_owned();
-    for report in reports {
-        let _ = write!(text, "\n\n{}", report.markdown().trim_end());
-    }
-    text.push('\n');
-    std::fs::write(path, text)
+    reports.iter().try_for_each(|report| write_section(path, &report.title(), &report.table()))
 }

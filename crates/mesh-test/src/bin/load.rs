@@ -36,8 +36,11 @@ enum Kind {
     /// Tool calls over MCP's streamable HTTP
     Mcp {
         /// The tool
+        #[arg(long, required_unless_present = "list", conflicts_with = "list")]
+        tool: Option<String>,
+        /// List tools instead
         #[arg(long)]
-        tool: String,
+        list: bool,
         /// Its arguments, a JSON object
         // Named, because clap would take the text for a JSON string.
         #[arg(long, default_value = "{}", value_parser = |text: &str| serde_json::from_str::<serde_json::Value>(text))]
@@ -131,7 +134,7 @@ fn main() -> ExitCode {
             let chunks = (chunks > 0).then_some(chunks);
             measure(Workload::A2a(A2aCalls { url, headers, mode, text, chunks }), &common)
         }
-        Kind::Mcp { tool, args, expect, revision, common } => {
+        Kind::Mcp { tool, list: _, args, expect, revision, common } => {
             let (url, headers) = (common.url.clone(), common.headers.clone());
             measure(
                 Workload::Mcp(McpCalls { url, headers, tool, arguments: args, expect, revision }),

@@ -72,15 +72,17 @@ impl Report {
 
     /// A section of a document in Markdown.
     #[must_use]
-    pub fn markdown(&self) -> String {
-        let mut text = format!("## {}\n\n| | |\n|---|---:|\n", self.title());
+    pub fn table(&self) -> String {
+        let mut text = "| | |\n|---|---:|\n".to_owned();
         for (name, value) in self.rows() {
             let _ = writeln!(text, "| {name} | {value} |");
         }
         text
     }
 
-    fn title(&self) -> String {
+    /// The heading of its section.
+    #[must_use]
+    pub fn title(&self) -> String {
         let mut title = self.setup.to_string();
         if let Some(first) = title.get_mut(..1) {
             first.make_ascii_uppercase();

@@ -28,8 +28,8 @@ pub struct McpCalls {
     pub url: String,
     /// More headers, `Name: value`.
     pub headers: Vec<String>,
-    /// The tool.
-    pub tool: String,
+    /// The tool; `None` lists tools instead.
+    pub tool: Option<String>,
     /// Its arguments.
     pub arguments: Value,
     /// What the result must contain, as text of its JSON.
@@ -41,6 +41,7 @@ pub struct McpCalls {
 /// The calls of one run.
 pub(super) struct McpClient {
     target: Target,
+    method: &'static str,
     calls: McpCalls,
     params: String,
     next: AtomicU64,
@@ -50,19 +51,22 @@ impl McpClient {
     pub(super) fn new(calls: &McpCalls) -> Result<Self, String> {
         let mut target =
             Target::new(&calls.url, &calls.headers)?.with("accept", "application/json, text/event-stream")?;
-        let mut params = json!({"name": calls.tool, "arguments": calls.arguments});
+        let (method, mut params) = match &calls.tool {
+            Some(tool) => ("tools/call", json!({"name": tool, "arguments": calls.arguments})),
+            None => ("tools/list", json!({})),
+        };
         if calls.revision == McpRevision::Modern {
-            target = target
-                .with("mcp-protocol-version", "2026-07-28")?
-                .with("mcp-method", "tools/call")?
-                .with("mcp-name", &calls.tool)?;
+            target = target.with("mcp-protocol-version", "2026-07-28")?.with("mcp-method", method)?;
+            if let Some(tool) = &calls.tool {
+                target = target.with("mcp-name", tool)?;
+            }
             params["_meta"] = json!({
                 "io.modelcontextprotocol/protocolVersion": "2026-07-28",
                 "io.modelcontextprotocol/clientCapabilities": {},
                 "io.modelcontextprotocol/clientInfo": {"name": "mesh-load", "version": "0.1.0"},
             });
         }
-        Ok(Self { target, calls: calls.clone(), params: params.to_string(), next: AtomicU64::new(1) })
+        Ok(Self { target, method, calls: calls.clone(), params: params.to_string(), next: AtomicU64::new(1) })
     }
 
     /// Opens a connection's session, if the protocol has sessions.
@@ -96,9 +100,9 @@ pub(super) struct McpSession<'a> {
 impl McpSession<'_> {
     pub(super) async fn call(&self, connection: &mut Connection) -> Result<Sample, String> {
         let start = Instant::now();
-        let McpClient { params, next, calls, .. } = self.client;
+        let McpClient { method, params, next, calls, .. } = self.client;
         let id = next.fetch_add(1, Ordering::Relaxed);
-        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#);
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
         let response = connection.post(&self.target, Bytes::from(body)).await?;
         let body = whole_body(response).await?;
         let result = result_of(&body)?;

@@ -58,7 +58,7 @@ pub struct Cpu {
 }
 
 impl Percentiles {
-    pub(super) fn of(mut times: Vec<Duration>) -> Self {
+    pub(crate) fn of(mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
         let at = |share: f64| {
             let rank = (times.len() as f64 * share).ceil() as usize;

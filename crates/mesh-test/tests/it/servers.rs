@@ -101,7 +101,7 @@ async fn right_answers_are_counted() {
         let calls = McpCalls {
             url: format!("http://{address}/"),
             headers: vec!["X-Any: thing".into()],
-            tool: "echo".into(),
+            tool: Some("echo".into()),
             arguments: json!({}),
             expect: Some("hello".into()),
             revision,

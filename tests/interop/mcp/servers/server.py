@@ -10,19 +10,14 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
-import uvicorn
 from mcp import MCPError
 from mcp.server import CacheHint, Server
-from mcp.server.stdio import stdio_server
-
-MODERN = b"2026-07-28"
+from serving import MODERN, serve_http, serve_stdio
 
 ANY_OBJECT = {"type": "object"}
 NUMBERS = {
@@ -82,7 +77,7 @@ async def call(ctx: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]
 
 def build() -> Server[Any]:
     def of_revision(ctx: Any, result: dict[str, Any]) -> dict[str, Any]:
-        return {"resultType": "complete"} | result if ctx.protocol_version >= MODERN.decode() else result
+        return {"resultType": "complete"} | result if ctx.protocol_version >= MODERN else result
 
     async def list_tools(ctx: Any, _params: Any) -> Any:
         return of_revision(ctx, {"tools": TOOLS})
@@ -99,50 +94,8 @@ def build() -> Server[Any]:
     )
 
 
-Asgi = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
-
-
-def only(app: Asgi, era: str) -> Asgi:
-    """Refuses what a server of the other generation would not understand."""
-
-    async def filtered(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return await app(scope, receive, send)
-        is_modern = dict(scope["headers"]).get(b"mcp-protocol-version") == MODERN
-        if is_modern == (era == "modern"):
-            return await app(scope, receive, send)
-        error: dict[str, Any] = {"code": -32000, "message": "Bad Request: unsupported protocol version"}
-        if era == "modern":
-            error = {"code": -32022, "message": "unsupported", "data": {"supported": [MODERN.decode()]}}
-        body = json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 400, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-        return None
-
-    return filtered
-
-
-async def serve_stdio() -> None:
-    server = build()
-    async with stdio_server() as (read, write):
-        await server.run(read, write, server.create_initialization_options())
-
-
-def serve_http(era: str) -> None:
-    # Named TCP, or asyncio would not switch Nagle's delay off on what it accepts.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", int(os.environ.get("PORT", "0"))))
-    listener.listen(1024)
-    config = uvicorn.Config(only(build().streamable_http_app(), era), log_level="error")
-    sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp\n")
-    sys.stdout.flush()
-    uvicorn.Server(config).run([listener])
-
-
 if __name__ == "__main__":
     if sys.argv[1] == "stdio":
-        anyio.run(serve_stdio)
+        anyio.run(serve_stdio, build())
     else:
-        serve_http(sys.argv[1])
+        serve_http(build().streamable_http_app(), sys.argv[1])

@@ -69,6 +69,21 @@ fn trimmed(mut line: BytesMut) -> Bytes {
     line.freeze()
 }
 
+/// What a child process writes: its lines are those of the text, but for those that are too long.
+#[cfg(feature = "fuzzing")]
+pub fn fuzz(data: &[u8]) {
+    use futures_util::FutureExt as _;
+    const LIMIT: usize = 64;
+    let mut lines = Lines::new(data, LIMIT);
+    // Everything is there, so nothing waits.
+    while let Some(Ok(Some(line))) = lines.next().now_or_never() {
+        match line {
+            Line::Whole(line) => assert!(!line.contains(&b'\n')),
+            Line::TooLong(head) => assert!(head.len() <= HEAD),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

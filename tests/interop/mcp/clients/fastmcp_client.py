@@ -1,0 +1,53 @@
+"""FastMCP's client, following a plan; see `real_peers.py` for its form."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from fastmcp import Client
+from mcp import MCPError
+
+
+async def step(client: Client, wanted: dict[str, Any]) -> Any:
+    match wanted["do"]:
+        case "tools":
+            return sorted(tool.name for tool in await client.list_tools())
+        case "prompts":
+            return sorted(prompt.name for prompt in await client.list_prompts())
+        case "resources":
+            return sorted(str(resource.uri) for resource in await client.list_resources())
+        case "prompt":
+            got = await client.get_prompt(wanted["name"], wanted.get("arguments"))
+            return [message.content.text for message in got.messages]
+        case "read":
+            return [part.text for part in await client.read_resource(wanted["uri"])]
+    seen: list[float] = []
+
+    async def progress(done: float, _total: float | None, _message: str | None) -> None:
+        seen.append(done)
+
+    called = await client.call_tool(
+        wanted["name"], wanted["arguments"], progress_handler=progress, raise_on_error=False
+    )
+    text = [getattr(part, "text", part.type) for part in called.content]
+    result = {"text": text, "error": bool(called.is_error), "structured": called.structured_content}
+    return result | ({"progress": seen} if wanted.get("progress") else {})
+
+
+async def main() -> None:
+    plan = json.load(sys.stdin)
+    observed = []
+    async with Client(plan["url"], timeout=30) as client:
+        for wanted in plan["steps"]:
+            try:
+                observed.append(await step(client, wanted))
+            except MCPError as error:
+                observed.append({"code": error.error.code})
+    json.dump(observed, sys.stdout)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
