@@ -26,9 +26,9 @@ mod tree;
 pub use diagnostic::{Diagnostic, Position, Report, Severity};
 pub use load::{Checked, LoadOptions, MAX_FILE_BYTES, check, load, parse};
 pub use model::{
-    Access, Admin, Agent, Auth, Card, Durability, Endpoint, ExtendedCard, Extension, Gateway, Launch, Level,
-    Limits, LogFormat, Mesh, Model, OnWorkerLoss, Provider, Push, Retention, Signing, Skill, Storage, Tasks,
-    Telemetry, ToolPattern, Upstream, Worker,
+    Access, Admin, Agent, Auth, Card, Directory, Durability, Endpoint, ExtendedCard, Extension, Gateway,
+    Launch, Level, Limits, LogFormat, Mesh, Model, OnWorkerLoss, OutsideAgent, Provider, Push, Retention,
+    Signing, Skill, Storage, Tasks, Telemetry, ToolPattern, Upstream, Worker,
 };
 pub use schema::schema;
 pub use secret::Secret;

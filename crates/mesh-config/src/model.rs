@@ -2,6 +2,7 @@
 
 mod agent;
 mod card;
+mod directory;
 mod gateway;
 mod limits;
 mod mesh;
@@ -14,6 +15,7 @@ mod worker;
 
 pub use agent::{Agent, Retention, Tasks};
 pub use card::{Card, ExtendedCard, Extension, Provider, Signing, Skill};
+pub use directory::{Directory, OutsideAgent};
 pub use gateway::{Access, Admin, Auth, Gateway, Level, LogFormat, Model, Telemetry};
 pub use limits::Limits;
 pub use mesh::Mesh;
@@ -33,12 +35,14 @@ pub(crate) fn sections() -> Vec<(&'static str, &'static [crate::section::Field])
         ("Admin", Admin::FIELDS),
         ("Agent", Agent::FIELDS),
         ("Card", Card::FIELDS),
+        ("Directory", Directory::FIELDS),
         ("ExtendedCard", ExtendedCard::FIELDS),
         ("Extension", Extension::FIELDS),
         ("Gateway", Gateway::FIELDS),
         ("Limits", Limits::FIELDS),
         ("Mesh", Mesh::FIELDS),
         ("Model", Model::FIELDS),
+        ("OutsideAgent", directory::OutsideAgentFields::FIELDS),
         ("Provider", Provider::FIELDS),
         ("Push", Push::FIELDS),
         ("Retention", Retention::FIELDS),

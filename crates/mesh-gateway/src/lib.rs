@@ -6,12 +6,14 @@
 //!
 //! - `server`: the way of a request; `server/call.rs` has the order in which a tool call passes its phases.
 //! - `upstream`: MCP servers behind the gateway, over HTTP or as child processes, each with its own bounds.
-//! - `directory`: the mesh's agents and their cards.
+//! - `agents`: A2A to any agent, through the same door.
+//! - `directory`: who is there, and their cards.
 //! - `wire`: envelopes with raw members, so that what is forwarded stays as it is.
 //! - `rejection`: the one place that makes protocol errors.
 
 #![allow(dead_code, unused_imports)] // While the parts are being joined.
 
+mod agents;
 mod directory;
 mod gateway;
 mod identity;
@@ -26,4 +28,4 @@ mod upstream;
 mod wire;
 
 pub use gateway::{Gateway, SetupError, UpstreamHealth, Wiring};
-pub use settings::{AgentSite, Hosts, Limits, Settings};
+pub use settings::{AgentSite, DirectorySettings, Hosts, Limits, Settings};

@@ -31,6 +31,7 @@ pub(crate) fn router(gateway: &Arc<Gateway>) -> Router {
     Router::new()
         .route("/mcp", any(mcp))
         .route("/mcp/{upstream}", any(mcp))
+        .merge(crate::agents::routes())
         .merge(crate::directory::routes())
         .with_state(Arc::clone(gateway))
 }

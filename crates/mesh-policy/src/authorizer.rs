@@ -13,6 +13,8 @@ pub enum Action {
     CallTool,
     /// See that an agent exists, and its card.
     ReadAgent,
+    /// Enter an agent into the directory, renew or take back its entry.
+    RegisterAgent,
     /// Give an agent a task or a message for one.
     SendMessage,
     /// Read a task, or tap it.
@@ -28,6 +30,7 @@ impl Action {
             Self::ListTools => "tools/list",
             Self::CallTool => "tools/call",
             Self::ReadAgent => "agent/read",
+            Self::RegisterAgent => "agent/register",
             Self::SendMessage => "message/send",
             Self::ReadTask => "task/read",
             Self::CancelTask => "task/cancel",

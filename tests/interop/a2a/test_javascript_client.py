@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 from mesh import ROOT
-from suites import Agents, run
+from suites import DOORS, Agents, run
+
+pytestmark = DOORS
 
 SUITES = ROOT / "tests" / "interop" / "javascript"
 NODE = ROOT / ".envs" / "node" / "bin" / "node"

@@ -16,6 +16,9 @@ section! {
     pub struct Gateway {
         /// Address to listen on.
         listen: SocketAddr as Listen = "127.0.0.1:3003",
+        /// URL under which others reach it, with the path that a proxy in front of it strips. http:// and the host that was asked
+        /// for if left out.
+        public_url: Option<String> as Opt<Url>,
         /// How long one tools/call may take.
         call_timeout: Duration as Timeout = "30s",
         /// File for audit records; a relative path starts in the storage directory.
