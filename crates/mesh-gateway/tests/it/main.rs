@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which the exception for tests does not cover")]
 
+mod agents;
 mod audit;
 mod directory;
 mod http_upstream;
 mod malformed;
 mod protocol;
+mod registration;
 mod stdio;
 mod support;
