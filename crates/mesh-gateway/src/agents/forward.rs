@@ -151,8 +151,9 @@ async fn destination(
     let mut interface = None;
     if let Some(card) = &card {
         let version = outgoing.version.as_deref();
-        // Clients of gRPC for 1.0 need not say so: its service has a name of its own.
-        let version = version.or_else(|| (outgoing.binding == Binding::Grpc).then_some("1.0"));
+        // Clients of gRPC need not say it: the service of 1.0 has a name of its own.
+        let modern = outgoing.binding == Binding::Grpc && outgoing.rest.starts_with("/lf.");
+        let version = version.or_else(|| modern.then_some("1.0"));
         interface = directory::choose(&card.interfaces, outgoing.binding, version);
         if interface.is_none() {
             return Err(Refusal::NoInterface { agent: agent.name.clone(), binding: outgoing.binding });
