@@ -1,4 +1,4 @@
-"""The official Python client and the official Python server, with each other and with the gateway between them."""
+"""The official Python client and the official Python server, alone and with the gateway between them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from a2a.client import A2ACardResolver, Client, ClientConfig, create_client
 from a2a.types import (
     AgentCard,
+    AgentInterface,
     CancelTaskRequest,
     GetExtendedAgentCardRequest,
     GetTaskRequest,
@@ -30,6 +31,7 @@ pytestmark = DOORS
 
 SERVER = Path(__file__).parent / "servers" / "sdk_server.py"
 CARD = "/cards/words.json"
+CHUNKS = [f"chunk {n} of 10" for n in range(1, 11)]
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +73,20 @@ async def blocking_client(card: AgentCard, binding: str) -> AsyncIterator[Client
         yield client
 
 
+def is_for(interface: AgentInterface, binding: str, version: str) -> bool:
+    return (interface.protocol_binding, interface.protocol_version) == (binding, version)
+
+
 def keep(card: AgentCard, binding: str, version: str) -> None:
     """Leaves one interface in a card."""
-    fits = [i for i in card.supported_interfaces if (i.protocol_binding, i.protocol_version) == (binding, version)]
+    fits = [i for i in card.supported_interfaces if is_for(i, binding, version)]
     del card.supported_interfaces[:]
     card.supported_interfaces.extend(fits[:1])
 
 
 async def test_a_stream_has_every_chunk_in_order_and_ends(client: Client) -> None:
     events = await stream(client, "chunks")
-    assert [text for event in events if (text := chunk(event))] == [f"chunk {n} of 10" for n in range(1, 11)]
+    assert [text for event in events if (text := chunk(event))] == CHUNKS
     assert state(events[-1]) == TaskState.TASK_STATE_COMPLETED
 
 
@@ -120,7 +126,7 @@ async def test_the_extended_card_has_the_addresses_of_the_door(
     client: Client, mesh: Mesh, door: str, server: str
 ) -> None:
     extended = await client.get_extended_agent_card(GetExtendedAgentCardRequest())
-    (rpc,) = [i for i in extended.supported_interfaces if (i.protocol_binding, i.protocol_version) == ("JSONRPC", "1.0")]
+    (rpc,) = [i for i in extended.supported_interfaces if is_for(i, "JSONRPC", "1.0")]
     assert rpc.url == (f"{server}/rpc" if door == "host" else f"{mesh.gateway}/agents/words")
 
 
@@ -131,6 +137,6 @@ async def test_the_client_of_zero_point_three(card: AgentCard, old: str) -> None
         config = ClientConfig(httpx_client=http, supported_protocol_bindings=[old])
         async with await create_client(card, config) as client:
             events = await stream(client, "chunks")
-            assert [text for event in events if (text := chunk(event))] == [f"chunk {n} of 10" for n in range(1, 11)]
+            assert [text for event in events if (text := chunk(event))] == CHUNKS
             task = await client.get_task(GetTaskRequest(id=events[0].task.id))
             assert task.status.state == TaskState.TASK_STATE_COMPLETED

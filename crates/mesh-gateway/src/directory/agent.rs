@@ -3,7 +3,7 @@
 use super::cards::{Ask, Card, CardCache};
 use super::interfaces::Interface;
 use super::site::Site;
-use crate::agents::{Clients, LaneUse, Targets};
+use crate::agents::{Clients, LaneUse, Targets, Trust};
 use crate::settings::Settings;
 use bytes::Bytes;
 use mesh_card::PublicKey;
@@ -90,16 +90,22 @@ impl Agent {
         if modern { &self.modern } else { &self.old }
     }
 
-    fn card_url(&self, target: usize) -> Option<String> {
+    /// Where its card is, if that may be asked for: what was kept may have been taken under another rule.
+    fn card_url(&self, clients: &Clients, target: usize) -> Option<String> {
         let base = self.site.targets.get(target)?;
-        Some(format!("{base}{}", self.site.card_path.as_deref().unwrap_or(CARD_PATH)))
+        let url = format!("{base}{}", self.site.card_path.as_deref().unwrap_or(CARD_PATH));
+        if self.site.trust() == Trust::Word {
+            clients.check(&url.parse().ok()?).ok()?;
+        }
+        Some(url)
     }
 
     /// The card, for those who speak 1.0 or for others: current, or the last known one.
     pub(crate) async fn card(&self, clients: &Clients, modern: bool) -> Option<Arc<Card>> {
         let cache = self.cache(modern);
         let target = self.targets.pick(0).unwrap_or_default();
-        let (Some(url), Ok(client)) = (self.card_url(target), clients.plain(self.site.trust())) else {
+        let (Some(url), Ok(client)) = (self.card_url(clients, target), clients.plain(self.site.trust()))
+        else {
             return cache.known();
         };
         let headers = &self.site.headers;
@@ -124,7 +130,7 @@ impl Agent {
         let Ok(client) = clients.plain(self.site.trust()) else { return };
         let mut up = false;
         for target in 0..self.targets.len() {
-            let Some(url) = self.card_url(target) else { return };
+            let Some(url) = self.card_url(clients, target) else { return };
             let ask = Ask { client, url: &url, headers: &self.site.headers, modern: true, keys: &self.keys };
             match self.modern.look(ask).await {
                 Ok(()) => {

@@ -197,3 +197,32 @@ async fn another_replica_of_the_gateway_learns_of_it_from_the_shelf() {
     registry.clock.advance(Duration::from_secs(60));
     assert!(second.names().await.is_empty());
 }
+
+#[tokio::test]
+async fn what_was_kept_under_another_rule_is_not_called() {
+    let registry = registry(|_| {}).await;
+    let asked = Arc::new(AtomicI64::new(0));
+    let count = Arc::clone(&asked);
+    let answer = move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        async { "{}" }
+    };
+    let url = crate::support::serve(axum::Router::new().fallback(answer)).await;
+    assert_eq!(registry.put("inside", &[], json!({"url": url})).await.status(), 201);
+    let strict = |settings: &mut Settings| {
+        settings.directory.allow = Some(Vec::new());
+        settings.directory.health_interval = Some(Duration::from_secs(3600));
+    };
+    let shelf = Arc::clone(&registry.shelf) as Arc<dyn Shelf>;
+    let second = TestGateway::wired(&[], strict, registry.clock.clone(), shelf).await;
+    let second =
+        Registry { gateway: second, clock: registry.clock.clone(), shelf: Arc::clone(&registry.shelf) };
+    while second.names().await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let card = format!("{}/agents/inside/.well-known/agent-card.json", second.gateway.url);
+    assert_eq!(second.gateway.client.get(card).send().await.unwrap().status(), 503);
+    let answer = second.gateway.send("/agents/inside", &[], r#"{"id":1,"method":"SendMessage"}"#).await;
+    assert_eq!(answer.json::<Value>().await.unwrap()["error"]["code"], -31503);
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+}

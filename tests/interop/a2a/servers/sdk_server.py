@@ -1,6 +1,7 @@
 """The official Python SDK's A2A server, by all bindings and in both versions; prints the address of its card.
 
-A message is one word: `chunks` answers with ten chunks, `ask` asks and ends with the answer, `wait` waits to be canceled.
+A message is one word: `chunks` answers with ten chunks, `ask` asks and ends with the answer, `wait` waits to
+be canceled.
 JSON-RPC is at /rpc, HTTP+JSON at /rest, gRPC on another port: what is in front of it has to read its card.
 """
 
