@@ -5,6 +5,8 @@
 //! with a handshake. No session is kept for a client, so any replica can serve any request.
 //!
 //! - `server`: the way of a request; `server/call.rs` has the order in which a tool call passes its phases.
+//! - `plan`: what a configuration makes, replaced as a whole; `discovery`: where the configuration comes from while the gateway runs.
+//! - `toolset`, `selection`, `versions`: chosen tools, what the mesh file says of tools, and two versions of an upstream.
 //! - `upstream`: MCP servers behind the gateway, over HTTP or as child processes, each with its own bounds.
 //! - `agents`: A2A to any agent, through the same door.
 //! - `directory`: who is there, and their cards.
@@ -13,8 +15,10 @@
 
 #![allow(dead_code, unused_imports)] // While the parts are being joined.
 
+mod admin;
 mod agents;
 mod directory;
+mod discovery;
 mod gateway;
 mod identity;
 mod metrics;
@@ -22,10 +26,19 @@ mod names;
 mod observe;
 mod plan;
 mod rejection;
+mod selection;
 mod server;
+mod session;
 mod settings;
+mod toolset;
 mod upstream;
+mod versions;
 mod wire;
 
+pub use discovery::{
+    Discovery, Found, MeshFile, Problem, ReloadHandle, ReloadOutcome, Reloaded, Reloader, UpstreamSet,
+    Variables, WatchedFolder,
+};
 pub use gateway::{Gateway, SetupError, UpstreamHealth, Wiring};
+pub use server::{StdioError, serve_stdio};
 pub use settings::{AgentSite, DirectorySettings, Hosts, Limits, Settings};

@@ -96,6 +96,8 @@ pub struct Limits {
     pub notifications: usize,
     /// Idle connections to one upstream.
     pub idle_connections: usize,
+    /// Sessions with one target of an upstream, or processes of one that has a process for each conversation.
+    pub sessions: usize,
     /// Largest agent card.
     pub card: usize,
 }
@@ -110,6 +112,7 @@ impl Default for Limits {
             list_pages: 100,
             notifications: 32,
             idle_connections: 64,
+            sessions: 1000,
             card: 256 << 10,
         }
     }
@@ -124,6 +127,8 @@ pub struct Settings {
     pub principal: PrincipalId,
     /// MCP servers by id.
     pub upstreams: BTreeMap<String, mesh_config::Upstream>,
+    /// Toolsets by id. They share the paths below `/mcp/` with the upstreams.
+    pub toolsets: BTreeMap<String, mesh_config::Toolset>,
     /// Agents for the directory.
     pub agents: Vec<AgentSite>,
     /// How agents are found and reached.
@@ -136,6 +141,12 @@ pub struct Settings {
     pub list_ttl: Duration,
     /// How long connecting to an upstream may take.
     pub connect_timeout: Duration,
+    /// How long a session with an upstream, or a process of one conversation, is kept while nobody uses it.
+    pub session_idle: Duration,
+    /// Seals session ids, the same for all replicas; made at start if there is none.
+    pub session_key: Option<mesh_config::Secret>,
+    /// How long a client's session lasts.
+    pub session_ttl: Duration,
     /// How long an agent's card counts as current, unless its host says otherwise.
     pub card_ttl: Duration,
     /// Host names that are served.
@@ -159,12 +170,16 @@ impl Default for Settings {
             tenant: "default".into(),
             principal: "local".into(),
             upstreams: BTreeMap::new(),
+            toolsets: BTreeMap::new(),
             agents: Vec::new(),
             directory: DirectorySettings::default(),
             call_timeout: Duration::from_secs(30),
             list_timeout: Duration::from_secs(5),
             list_ttl: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(5),
+            session_idle: Duration::from_secs(600),
+            session_key: None,
+            session_ttl: Duration::from_secs(24 * 3600),
             card_ttl: Duration::from_secs(30),
             hosts: Hosts::LoopbackAnd(Vec::new()),
             origins: Vec::new(),
@@ -203,6 +218,7 @@ impl Settings {
             tenant: mesh.access.tenant.as_str().into(),
             principal: mesh.access.principal.as_str().into(),
             upstreams: mesh.tools.clone(),
+            toolsets: mesh.toolsets.clone(),
             agents: ours.chain(outside).collect(),
             directory: DirectorySettings {
                 registration: mesh.directory.registration,
@@ -218,6 +234,8 @@ impl Settings {
             },
             public_url: mesh.gateway.public_url.clone(),
             call_timeout: mesh.gateway.call_timeout,
+            session_key: mesh.gateway.session_key.clone(),
+            session_ttl: mesh.gateway.session_ttl,
             hosts: if loopback { Hosts::LoopbackAnd(public_host(mesh)) } else { Hosts::Any },
             limits: Limits {
                 body: size(mesh.limits.body),

@@ -3,8 +3,10 @@
 pub(crate) mod depth;
 pub(crate) mod envelope;
 pub(crate) mod header_value;
+pub(crate) mod incoming;
 pub(crate) mod meta;
 pub(crate) mod object;
+pub(crate) mod splice;
 pub(crate) mod sse;
 
 /// Names of the protocol's own headers.
@@ -15,6 +17,7 @@ pub(crate) mod header {
     pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
     pub(crate) const METHOD: HeaderName = HeaderName::from_static("mcp-method");
     pub(crate) const NAME: HeaderName = HeaderName::from_static("mcp-name");
+    pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
     pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
     pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
     pub(crate) const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

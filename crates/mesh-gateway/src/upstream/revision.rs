@@ -1,8 +1,13 @@
 //! Which generation of the protocol an upstream speaks, and how its answers to the first question tell.
 
-use super::{Answer, ResultText, UpstreamError};
+use super::{Answer, Conversation, Opened, Pinned, ResultText, UpstreamError};
+use crate::wire::object::RawObject;
 use crate::wire::{IMPLEMENTATION, LEGACY_VERSIONS, MODERN_VERSION};
+use bytes::Bytes;
 use serde::Deserialize;
+
+/// Longest description of itself that a server's session keeps.
+const DESCRIPTION: usize = 256 << 10;
 
 /// The revision agreed with an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,12 +85,40 @@ fn choose(versions: &[String]) -> Verdict {
     }
 }
 
-/// The parameters of `initialize`.
-pub(crate) fn initialize_params() -> String {
+/// `initialize` in a conversation's name.
+pub(crate) fn initialize_message(id: u64, conversation: &Conversation) -> Vec<u8> {
     format!(
-        r#"{{"protocolVersion":"{}","capabilities":{{}},"clientInfo":{IMPLEMENTATION}}}"#,
-        LEGACY_VERSIONS[0]
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{{"protocolVersion":"{}","capabilities":{},"clientInfo":{}}}}}"#,
+        LEGACY_VERSIONS[0],
+        conversation.capabilities,
+        conversation.info.as_deref().unwrap_or(IMPLEMENTATION),
     )
+    .into_bytes()
+}
+
+/// What a server says about itself in its answer to `initialize` or `server/discover`.
+pub(crate) fn description(answer: Answer) -> Result<Bytes, UpstreamError> {
+    match answer {
+        Answer::Result(ResultText::Whole(result)) if result.len() <= DESCRIPTION => {
+            // Kept for long: without the buffer that it arrived in.
+            Ok(Bytes::copy_from_slice(&result))
+        }
+        Answer::Result(_) => Err(UpstreamError::bad_answer("its description of itself is too large")),
+        Answer::Error(_) => Err(UpstreamError::bad_answer("it does not describe itself")),
+    }
+}
+
+/// The same, taken apart.
+pub(crate) fn describe(
+    revision: &Revision,
+    described: &Bytes,
+    session: Option<Pinned>,
+) -> Result<Opened, UpstreamError> {
+    let unreadable = || UpstreamError::bad_answer("its description of itself cannot be read");
+    let text = std::str::from_utf8(described).map_err(|_| unreadable())?;
+    let mut object = RawObject::parse_lenient(text).map_err(|_| unreadable())?;
+    let capabilities = object.take("capabilities").unwrap_or("{}".into()).into_owned().into();
+    Ok(Opened { revision: revision.clone(), capabilities, answer: object.to_text().into(), session })
 }
 
 /// The version that a server chose in its answer to `initialize`.

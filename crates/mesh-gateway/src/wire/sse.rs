@@ -1,6 +1,7 @@
 //! Server-sent events: reading those of an upstream, writing ours.
 
 use bytes::{Bytes, BytesMut};
+use std::time::Duration;
 
 /// The data of an event, or a sign that one was longer than allowed.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,6 +12,9 @@ pub(crate) enum Event {
     TooLong,
 }
 
+/// Longest event id and event name that are kept; longer ones count as none.
+const KEPT: usize = 1024;
+
 /// Takes bytes as they come, gives the data of each event. Holds at most one event and one line.
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -20,6 +24,11 @@ pub(crate) struct Reader {
     has_data: bool,
     limit: usize,
     at_start: bool,
+    name: BytesMut,
+    /// The id of the event under way, and of the last whole one.
+    id: Option<Bytes>,
+    last_id: Option<Bytes>,
+    retry: Option<Duration>,
 }
 
 impl Reader {
@@ -31,41 +40,98 @@ impl Reader {
             has_data: false,
             limit,
             at_start: true,
+            name: BytesMut::new(),
+            id: None,
+            last_id: None,
+            retry: None,
         }
+    }
+
+    /// A reader of the stream that goes on where this one's ended.
+    pub(crate) fn resumed(&self) -> Self {
+        Self { last_id: self.last_id.clone(), retry: self.retry, ..Self::new(self.limit) }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
     }
 
+    /// The id of the last whole event that had one: where to resume.
+    pub(crate) fn last_id(&self) -> Option<&Bytes> {
+        self.last_id.as_ref()
+    }
+
+    /// How long the server wants us to wait before we resume.
+    pub(crate) fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    /// What has arrived of the event under way, as long as it is one line of data whose end has not come.
+    pub(crate) fn unfinished(&self) -> Option<&[u8]> {
+        let value = self.unread.strip_prefix(b"data:")?;
+        let whole = self.scanned == self.unread.len() && !self.has_data;
+        whole.then(|| value.strip_prefix(b" ").unwrap_or(value))
+    }
+
+    /// The same, taken out. Nothing else can be read afterwards.
+    pub(crate) fn into_unfinished(mut self) -> Bytes {
+        let len = self.unfinished().map_or(0, <[u8]>::len);
+        self.unread.split_off(self.unread.len() - len).freeze()
+    }
+
     /// The next whole event, if it has arrived.
     pub(crate) fn next_event(&mut self) -> Option<Event> {
+        self.next_named().map(|(_, event)| event)
+    }
+
+    /// The next whole event with its name, which is empty if it has none.
+    pub(crate) fn next_named(&mut self) -> Option<(Bytes, Event)> {
         loop {
             let line = match self.line() {
                 Some(line) => line,
-                None if self.unread.len() > self.limit + 16 => return Some(Event::TooLong),
+                None if self.unread.len() > self.limit + 16 => return Some((Bytes::new(), Event::TooLong)),
                 None => return None,
             };
             if line.is_empty() {
+                if let Some(id) = self.id.take() {
+                    self.last_id = Some(id).filter(|id| !id.is_empty());
+                }
+                let name = self.name.split().freeze();
                 if std::mem::take(&mut self.has_data) {
-                    return Some(Event::Data(self.data.split().freeze()));
+                    return Some((name, Event::Data(std::mem::take(&mut self.data).freeze())));
                 }
                 continue;
             }
-            let Some(value) = line.strip_prefix(b"data") else { continue };
-            let value = match value {
-                [] => value,
-                [b':', b' ', rest @ ..] | [b':', rest @ ..] => rest,
-                _ => continue,
-            };
-            if self.data.len() + value.len() > self.limit {
-                return Some(Event::TooLong);
+            let colon = line.iter().position(|b| *b == b':').unwrap_or(line.len());
+            let value = line.get(colon + 1..).unwrap_or_default();
+            let value = line.len() - value.strip_prefix(b" ").unwrap_or(value).len();
+            match &line[..colon] {
+                b"data" if self.data.len() + line.len() - value > self.limit => {
+                    return Some((Bytes::new(), Event::TooLong));
+                }
+                b"data" => self.data(line, value),
+                b"event" if line.len() - value <= KEPT => self.name = line.clone().split_off(value),
+                b"id" if line.len() - value <= KEPT && !line[value..].contains(&0) => {
+                    self.id = Some(Bytes::copy_from_slice(&line[value..]));
+                }
+                b"retry" => {
+                    let text = std::str::from_utf8(&line[value..]).unwrap_or_default();
+                    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+                    self.retry =
+                        text.parse().ok().filter(|_| is_number).map(Duration::from_millis).or(self.retry);
+                }
+                _ => {}
             }
-            if self.has_data {
-                self.data.extend_from_slice(b"\n");
-            }
-            self.data.extend_from_slice(value);
-            self.has_data = true;
+        }
+    }
+
+    /// Takes a line of data whose value begins at `value`. A single line is not copied.
+    fn data(&mut self, mut line: BytesMut, value: usize) {
+        if std::mem::replace(&mut self.has_data, true) {
+            self.data.extend_from_slice(b"\n");
+            self.data.extend_from_slice(&line[value..]);
+        } else {
+            self.data = line.split_off(value);
         }
     }
 
@@ -138,6 +204,34 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = stream.chunks(1).collect();
         assert_eq!(events(&bytes), whole);
+    }
+
+    #[test]
+    fn the_id_and_the_pause_are_kept_for_resuming() {
+        let mut reader = Reader::new(100);
+        reader.push(b"id: 1\ndata: a\n\nretry: 250\nid: 2\n\nevent: endpoint\nid: 3\ndata: b\n");
+        assert_eq!(reader.next_named(), Some((Bytes::new(), data("a"))));
+        assert_eq!(reader.next_event(), None);
+        assert_eq!(reader.last_id().unwrap(), "2", "an event that did not come whole does not count");
+        assert_eq!(reader.retry(), Some(Duration::from_millis(250)));
+        reader.push(b"\nid\n\n");
+        assert_eq!(reader.next_named(), Some(("endpoint".into(), data("b"))));
+        assert_eq!(reader.resumed().last_id().unwrap(), "3");
+        assert_eq!(reader.next_event(), None);
+        assert_eq!(reader.last_id(), None, "an empty id means none");
+    }
+
+    #[test]
+    fn a_line_that_has_not_ended_can_be_taken_out() {
+        let mut reader = Reader::new(100);
+        reader.push(b": x\nevent: message\ndata: {\"a\":");
+        assert_eq!(reader.next_event(), None);
+        assert_eq!(reader.unfinished().unwrap(), b"{\"a\":");
+        assert_eq!(reader.into_unfinished(), "{\"a\":");
+        let mut reader = Reader::new(100);
+        reader.push(b"data: 1\ndata: 2");
+        assert_eq!(reader.next_event(), None);
+        assert_eq!(reader.unfinished(), None);
     }
 
     #[test]

@@ -4,10 +4,17 @@
 
 mod agents;
 mod audit;
+mod bridging;
 mod directory;
 mod http_upstream;
 mod malformed;
+mod peer;
 mod protocol;
 mod registration;
+mod reload;
+mod sessions;
 mod stdio;
+mod stdio_client;
 mod support;
+mod toolsets;
+mod versions;

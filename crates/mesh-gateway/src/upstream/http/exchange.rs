@@ -1,19 +1,21 @@
-//! One POST to a server and what comes back: JSON, or a stream of events with the answer in it.
+//! Requests to a server over HTTP, and what comes back first.
 
-use super::session::Session;
+use super::answer::{self, Question};
+use super::link::{Body, Pool};
+use super::session::HttpSession;
+use super::socket::Address;
 use crate::settings::Settings;
-use crate::upstream::outgoing::answer_to_server;
-use crate::upstream::{Answer, Notify, Outgoing, UpstreamError};
-use crate::wire::sse::{Event, Reader};
+use crate::upstream::{Answer, Outgoing, UpstreamError};
 use crate::wire::{header, header_value};
-use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use reqwest::{Client, RequestBuilder, Response};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
 use std::sync::Arc;
-use std::time::Duration;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const JSON_OR_EVENTS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// What came back.
 #[derive(Debug)]
@@ -23,63 +25,59 @@ pub(super) enum Reply {
     Forgotten,
 }
 
-/// The HTTP side of one server.
-pub(super) struct Exchange {
-    pub(super) upstream: Arc<str>,
-    client: Client,
-    url: reqwest::Url,
-    headers: HeaderMap,
-    max_result: usize,
+/// The answer to `initialize`.
+#[derive(Debug)]
+pub(super) enum Welcome {
+    Answer(Answer, Option<HeaderValue>),
+    /// Refused with a status of the kind 4xx and no message: no server of this transport.
+    Stranger(StatusCode),
 }
 
-#[derive(Deserialize)]
-struct Incoming<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    method: Option<String>,
-    #[serde(borrow)]
-    params: Option<&'a RawValue>,
-    #[serde(borrow)]
-    result: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
+/// The HTTP side of one server.
+pub(crate) struct Exchange {
+    pub(super) upstream: Arc<str>,
+    pool: Arc<Pool>,
+    headers: HeaderMap,
+    pub(super) max_result: usize,
 }
 
 impl Exchange {
-    pub(super) fn new(
+    pub(crate) fn new<'a>(
         upstream: Arc<str>,
         url: &str,
-        headers: HeaderMap,
+        headers: impl Iterator<Item = (&'a str, &'a str)>,
         settings: &Settings,
     ) -> Result<Self, String> {
-        let url = reqwest::Url::parse(url).map_err(|error| format!("`{url}`: {error}"))?;
-        let client = Client::builder()
-            .tcp_nodelay(true)
-            .connect_timeout(settings.connect_timeout)
-            .pool_max_idle_per_host(settings.limits.idle_connections)
-            .pool_idle_timeout(Duration::from_secs(60))
-            // Credentials are configured for one address; a redirect would carry them to another.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { upstream, client, url, headers, max_result: settings.limits.result })
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let parsed = HeaderName::try_from(name).ok().zip(HeaderValue::from_str(value).ok());
+            let (name, mut value) = parsed.ok_or_else(|| format!("header `{name}` is not valid"))?;
+            value.set_sensitive(true);
+            map.insert(name, value);
+        }
+        let address = Address::parse(url, settings.connect_timeout)?;
+        let pool = Arc::new(Pool::new(address, settings.limits.idle_connections));
+        Ok(Self { upstream, pool, headers: map, max_result: settings.limits.result })
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        self.pool.address()
     }
 
     /// Sends a request and waits for its answer.
     pub(super) async fn call(
-        &self,
-        session: &Session,
-        outgoing: Option<&Outgoing<'_>>,
+        self: &Arc<Self>,
+        session: &Arc<HttpSession>,
+        outgoing: &Outgoing<'_>,
         id: u64,
         body: Vec<u8>,
     ) -> Result<Reply, UpstreamError> {
-        let response = self.post(session, outgoing, body).await?;
+        let response = self.post(session, Some(outgoing), body).await?;
         let status = response.status();
         if status == StatusCode::NOT_FOUND && session.id.is_some() {
             return Ok(Reply::Forgotten);
         }
-        match self.answer(session, response, id, outgoing.and_then(|o| o.notify.as_ref())).await? {
+        match answer::read(self, session, response, &Question::of(outgoing, id)).await? {
             Some(answer) => Ok(Reply::Answer(answer)),
             None => Err(UpstreamError::unavailable(format!("HTTP {status} without an answer"))),
         }
@@ -87,218 +85,142 @@ impl Exchange {
 
     /// Like `call`, but a status or body that a legacy server may answer the unknown with is `None`.
     pub(super) async fn probe(
-        &self,
-        session: &Session,
+        self: &Arc<Self>,
+        session: &Arc<HttpSession>,
         outgoing: &Outgoing<'_>,
         id: u64,
         body: Vec<u8>,
-    ) -> Result<Option<Reply>, UpstreamError> {
+    ) -> Result<Option<Answer>, UpstreamError> {
         let response = self.post(session, Some(outgoing), body).await?;
-        match self.answer(session, response, id, None).await {
-            Ok(answer) => Ok(answer.map(Reply::Answer)),
+        match answer::read(self, session, response, &Question::own(id)).await {
             Err(UpstreamError::BadAnswer(_)) => Ok(None),
-            Err(error) => Err(error),
+            answer => answer,
         }
     }
 
     /// `initialize`: the answer, and the session id that came with it.
     pub(super) async fn initialize(
-        &self,
+        self: &Arc<Self>,
         id: u64,
         body: Vec<u8>,
-    ) -> Result<(Answer, Option<HeaderValue>), UpstreamError> {
-        let request = self.request().body(body);
-        let response = request.send().await.map_err(|error| self.unavailable(&error))?;
+    ) -> Result<Welcome, UpstreamError> {
+        let response = self.send(self.message(body)).await?;
         let status = response.status();
         let session_id = response.headers().get(header::SESSION_ID).cloned();
-        let session = Session { revision: crate::upstream::Revision::Modern, id: None };
-        match self.answer(&session, response, id, None).await? {
-            Some(answer) => Ok((answer, session_id)),
+        let session = Arc::new(HttpSession::modern());
+        match answer::read(self, &session, response, &Question::own(id)).await? {
+            Some(answer) => Ok(Welcome::Answer(answer, session_id)),
+            None if status.is_client_error() => Ok(Welcome::Stranger(status)),
             None => Err(UpstreamError::unavailable(format!("HTTP {status} to `initialize`"))),
         }
     }
 
-    /// Sends a notification.
-    pub(super) async fn notify(&self, session: &Session, message: Vec<u8>) -> Result<(), UpstreamError> {
-        self.post(session, None, message).await.map(drop)
+    /// Sends a notification, or an answer to a question of the server.
+    pub(super) async fn tell(&self, session: &HttpSession, message: Vec<u8>) -> Result<(), UpstreamError> {
+        let response = self.post(session, None, message).await?;
+        let status = response.status();
+        if status == StatusCode::NOT_FOUND && session.id.is_some() {
+            return Err(UpstreamError::SessionLost);
+        }
+        if !status.is_success() {
+            tracing::debug!(upstream = &*self.upstream, %status, "a notification was not taken");
+        }
+        response.into_body().drain();
+        Ok(())
+    }
+
+    /// Opens the stream of a session, from the beginning or after an event.
+    pub(super) async fn get(
+        &self,
+        session: &HttpSession,
+        after: Option<&Bytes>,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let mut request = self.request(Method::GET, Bytes::new());
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, EVENTS);
+        session.write(headers);
+        if let Some(id) = after.and_then(|id| HeaderValue::from_bytes(id).ok()) {
+            headers.insert(header::LAST_EVENT_ID, id);
+        }
+        self.send(request).await
     }
 
     /// Ends a session.
-    pub(super) async fn delete(&self, session: &Session) -> Result<(), UpstreamError> {
-        let Some(id) = &session.id else { return Ok(()) };
-        let request = self.client.delete(self.url.clone()).headers(self.headers.clone());
-        let request = request
-            .header(header::SESSION_ID, id)
-            .header(header::PROTOCOL_VERSION, session.revision.version());
-        request.send().await.map(drop).map_err(|error| self.unavailable(&error))
+    pub(super) async fn delete(&self, session: &HttpSession) -> Result<(), UpstreamError> {
+        if session.id.is_none() {
+            return Ok(());
+        }
+        let mut request = self.request(Method::DELETE, Bytes::new());
+        session.write(request.headers_mut());
+        self.send(request).await?.into_body().drain();
+        Ok(())
     }
 
-    fn request(&self) -> RequestBuilder {
-        self.client
-            .post(self.url.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "application/json, text/event-stream")
-            .headers(self.headers.clone())
+    /// A request with what every request has.
+    pub(crate) fn request(&self, method: Method, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
+        let address = self.pool.address();
+        *request.method_mut() = method;
+        *request.uri_mut() = address.path.clone();
+        let headers = request.headers_mut();
+        headers.reserve(16);
+        headers.insert(HOST, address.authority.clone());
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        request
     }
 
-    async fn post(
+    /// A POST that carries a message.
+    pub(crate) fn message(&self, message: Vec<u8>) -> Request<Full<Bytes>> {
+        let mut request = self.request(Method::POST, message.into());
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(ACCEPT, JSON_OR_EVENTS);
+        request
+    }
+
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, UpstreamError> {
+        let sent = self.pool.send(request).await;
+        if let Err(error) = &sent {
+            tracing::debug!(upstream = &*self.upstream, %error, "request failed");
+        }
+        sent
+    }
+
+    pub(super) async fn post(
         &self,
-        session: &Session,
+        session: &HttpSession,
         outgoing: Option<&Outgoing<'_>>,
         body: Vec<u8>,
-    ) -> Result<Response, UpstreamError> {
-        let mut request = self.request().header(header::PROTOCOL_VERSION, session.revision.version());
-        if let Some(id) = &session.id {
-            request = request.header(header::SESSION_ID, id);
-        }
+    ) -> Result<Response<Body>, UpstreamError> {
+        let mut request = self.message(body);
+        let headers = request.headers_mut();
+        session.write(headers);
         if let Some(outgoing) = outgoing {
-            request = request.header(header::TRACEPARENT, outgoing.trace.to_string());
+            if let Ok(trace) = HeaderValue::try_from(outgoing.trace.to_string()) {
+                headers.insert(header::TRACEPARENT, trace);
+            }
             if let Some(state) = &outgoing.tracestate {
-                request = request.header(header::TRACESTATE, state);
+                headers.insert(header::TRACESTATE, state.clone());
             }
             if session.revision.is_modern() {
-                request = request.header(header::METHOD, outgoing.method);
-                if let Some(name) = outgoing.name {
-                    request = request.header(header::NAME, &*header_value::encode(name));
-                }
-                for (name, value) in &outgoing.param_headers {
-                    request = request.header(name, value);
-                }
+                describe(headers, outgoing)?;
             }
         }
-        request.body(body).send().await.map_err(|error| self.unavailable(&error))
-    }
-
-    /// Reads the answer to request `id`; `None` if the response has none.
-    async fn answer(
-        &self,
-        session: &Session,
-        response: Response,
-        id: u64,
-        notify: Option<&Notify>,
-    ) -> Result<Option<Answer>, UpstreamError> {
-        let status = response.status();
-        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            return Err(UpstreamError::Unauthorized(format!("HTTP {status}").into()));
-        }
-        if status.is_server_error() || status.is_redirection() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(UpstreamError::unavailable(format!("HTTP {status}")));
-        }
-        let kind =
-            response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if kind.starts_with("text/event-stream") {
-            return self.stream(session, response, id, notify).await.map(Some);
-        }
-        let is_json = kind.starts_with("application/json");
-        let body = self.collect(response).await?;
-        if body.is_empty() {
-            return Ok(None);
-        }
-        if !is_json {
-            return if status.is_success() {
-                Err(UpstreamError::bad_answer("its answer is neither JSON nor an event stream"))
-            } else {
-                Ok(None)
-            };
-        }
-        let message: Incoming<'_> = serde_json::from_slice(&body)
-            .map_err(|error| UpstreamError::bad_answer(format!("its answer is not a message: {error}")))?;
-        // An error about a request that the server could not read has no id.
-        let ours = message.id.is_some_and(|theirs| theirs.get() == id.to_string());
-        match (ours, message.error, message.result) {
-            (_, Some(error), _) => Ok(Some(Answer::Error(body.slice_ref(error.get().as_bytes())))),
-            (true, None, Some(result)) => {
-                Ok(Some(Answer::Result(body.slice_ref(result.get().as_bytes()).into())))
-            }
-            (false, None, Some(_)) => Err(UpstreamError::bad_answer("it answered another request")),
-            (_, None, None) if status.is_success() => {
-                Err(UpstreamError::bad_answer("neither result nor error"))
-            }
-            (_, None, None) => Ok(None),
-        }
-    }
-
-    /// The body, up to the limit.
-    async fn collect(&self, mut response: Response) -> Result<Bytes, UpstreamError> {
-        let too_large = UpstreamError::TooLarge { limit: self.max_result };
-        if response.content_length().is_some_and(|length| length > self.max_result as u64) {
-            return Err(too_large);
-        }
-        let mut body = BytesMut::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| self.unavailable(&error))? {
-            if body.len() + piece.len() > self.max_result {
-                return Err(too_large);
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(body.freeze())
-    }
-
-    /// Follows a stream of events until the answer is in it.
-    async fn stream(
-        &self,
-        session: &Session,
-        mut response: Response,
-        id: u64,
-        notify: Option<&Notify>,
-    ) -> Result<Answer, UpstreamError> {
-        let own = id.to_string();
-        let mut reader = Reader::new(self.max_result);
-        while let Some(piece) = response.chunk().await.map_err(|error| self.unavailable(&error))? {
-            reader.push(&piece);
-            while let Some(event) = reader.next_event() {
-                let Event::Data(data) = event else {
-                    return Err(UpstreamError::TooLarge { limit: self.max_result });
-                };
-                if data.is_empty() {
-                    continue;
-                }
-                let message: Incoming<'_> = serde_json::from_slice(&data).map_err(|error| {
-                    UpstreamError::bad_answer(format!("an event is not a message: {error}"))
-                })?;
-                let raw = |value: &RawValue| data.slice_ref(value.get().as_bytes());
-                match (message.id, message.method.as_deref()) {
-                    (None, Some(method)) => notified(notify, method, message.params, &data),
-                    (Some(theirs), Some(method)) => {
-                        // The server waits for this; if it cannot be told, the call's deadline ends the wait.
-                        let _ = self.notify(session, answer_to_server(theirs.get(), method)).await;
-                    }
-                    (Some(theirs), None) if theirs.get() == own => {
-                        return match (message.result, message.error) {
-                            (_, Some(error)) => Ok(Answer::Error(raw(error))),
-                            (Some(result), None) => Ok(Answer::Result(raw(result).into())),
-                            (None, None) => Err(UpstreamError::bad_answer("neither result nor error")),
-                        };
-                    }
-                    _ => tracing::debug!(upstream = &*self.upstream, "an answer that nobody waits for"),
-                }
-            }
-        }
-        Err(UpstreamError::unavailable("its stream ended before the answer"))
-    }
-
-    fn unavailable(&self, error: &reqwest::Error) -> UpstreamError {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        tracing::debug!(upstream = &*self.upstream, error = %cause, "request failed");
-        let what = if error.is_connect() {
-            "it cannot be connected to"
-        } else if error.is_timeout() {
-            "it took too long"
-        } else {
-            "the connection broke"
-        };
-        UpstreamError::unavailable(format!("{what} ({cause})"))
+        self.send(request).await
     }
 }
 
-fn notified(notify: Option<&Notify>, method: &str, params: Option<&RawValue>, message: &Bytes) {
-    let Some(notify) = notify else { return };
-    match (method, params) {
-        ("notifications/progress", Some(params)) => notify.progress(params.get()),
-        ("notifications/message", _) => notify.other(message.clone()),
-        _ => {}
+/// What a modern server wants to find in the headers.
+fn describe(headers: &mut HeaderMap, outgoing: &Outgoing<'_>) -> Result<(), UpstreamError> {
+    let invalid = |_| UpstreamError::bad_answer("the request cannot be described in HTTP headers");
+    headers.insert(header::METHOD, HeaderValue::from_str(outgoing.method).map_err(invalid)?);
+    if let Some(name) = outgoing.name {
+        headers.insert(header::NAME, HeaderValue::from_str(&header_value::encode(name)).map_err(invalid)?);
     }
+    for (name, value) in &outgoing.param_headers {
+        headers.append(name, value.clone());
+    }
+    Ok(())
 }
