@@ -50,11 +50,20 @@ impl Directory {
 
     /// Connects to the agent of this name.
     async fn agent(&self, name: &str) -> Outcome<Agent> {
-        let card = Card::resolve(&self.http, &self.address(name)?).await?;
+        let card = Card::resolve(&self.http, &self.route(name)?).await?;
         Ok(Agent { name: name.to_owned(), client: Client::new(self.http.clone(), card) })
     }
 
-    /// Where the card of the agent of this name is.
+    /// Where the card is that leads to the agent through the gateway; the agent's own, if the gateway has none.
+    fn route(&self, name: &str) -> Outcome<String> {
+        let entry = self.entries().iter().find(|entry| entry["name"].as_str() == Some(name));
+        match entry.and_then(|entry| entry["cardUrl"].as_str()) {
+            Some(address) => absolute(&self.gateway, address),
+            None => self.address(name),
+        }
+    }
+
+    /// Where the card of the agent of this name is, as the agent wrote it: what the gateway serves is not signed.
     fn address(&self, name: &str) -> Outcome<String> {
         let Some(entry) = self.entries().iter().find(|entry| entry["name"].as_str() == Some(name)) else {
             let failure = Failure::not_found(format!("no agent `{name}` at {}", self.gateway));

@@ -14,6 +14,7 @@ pub(crate) fn across(root: &Node, auth: Auth, cx: &mut Context<'_>, insecure: bo
     one_namespace(root, cx);
     same_names(root, cx);
     mentions(root, cx);
+    shared_names(root, cx);
     shared_ports(cx);
     exposed(auth, cx, insecure);
 }
@@ -105,6 +106,18 @@ fn mentions(root: &Node, cx: &mut Context<'_>) {
                     entries.iter().map(|entry| entry.key.as_str()),
                 );
             }
+        }
+    }
+}
+
+/// An agent outside of the mesh may not have the name of one in it: both are found at the same address.
+fn shared_names(root: &Node, cx: &mut Context<'_>) {
+    let outside = root.get("directory").and_then(|directory| directory.get("agents"));
+    let agents = root.get("agents").map_or(&[][..], Node::entries);
+    for entry in outside.map_or(&[][..], Node::entries) {
+        if agents.iter().any(|agent| agent.key == entry.key) {
+            let message = format!("directory.agents.{0} has the name of agents.{0}", entry.key);
+            cx.error(entry.key_span, message);
         }
     }
 }

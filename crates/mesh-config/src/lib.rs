@@ -29,10 +29,11 @@ pub use diagnostic::{Diagnostic, Position, Report, Severity};
 pub use folder::{MAX_FOLDER_FILES, folder_files, load_folder};
 pub use load::{Checked, LoadOptions, MAX_FILE_BYTES, check, load, load_fragment, parse, parse_fragment};
 pub use model::{
-    Access, Admin, Agent, Argument, Auth, Breaker, Cache, Card, Choice, Durability, Endpoint, ExtendedCard,
-    Extension, Fill, Fragment, Gateway, Glob, Health, Launch, Level, Limits, LogFormat, Mesh, Model,
-    OnWorkerLoss, Provider, Push, Reload, Retention, Retries, Selection, Shadow, Signing, Skill, Split,
-    SplitBy, Storage, Target, Tasks, Telemetry, ToolPattern, ToolRef, ToolRule, Toolset, Upstream, Worker,
+    Access, Admin, Agent, Argument, Auth, Breaker, Cache, Card, Choice, Directory, Durability, Endpoint,
+    ExtendedCard, Extension, Fill, Fragment, Gateway, Glob, Health, Launch, Level, Limits, LogFormat, Mesh,
+    Model, OnWorkerLoss, OutsideAgent, Provider, Push, Reload, Retention, Retries, Selection, Shadow,
+    Signing, Skill, Split, SplitBy, Storage, Target, Tasks, Telemetry, ToolPattern, ToolRef, ToolRule,
+    Toolset, Upstream, Worker,
 };
 pub use schema::schema;
 pub use secret::Secret;

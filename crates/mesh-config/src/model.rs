@@ -3,6 +3,7 @@
 mod agent;
 mod card;
 mod dependable;
+mod directory;
 mod fragment;
 mod gateway;
 mod glob;
@@ -23,6 +24,7 @@ mod worker;
 pub use agent::{Agent, Retention, Tasks};
 pub use card::{Card, ExtendedCard, Extension, Provider, Signing, Skill};
 pub use dependable::{Breaker, Cache, Health, Retries};
+pub use directory::{Directory, OutsideAgent};
 pub use fragment::Fragment;
 pub use gateway::{Access, Admin, Auth, Gateway, Level, LogFormat, Model, Reload, Telemetry};
 pub use glob::Glob;
@@ -52,6 +54,7 @@ pub(crate) fn sections() -> Vec<(&'static str, &'static [crate::section::Field])
         ("Cache", Cache::FIELDS),
         ("Card", Card::FIELDS),
         ("Choice", toolset::ChoiceFields::FIELDS),
+        ("Directory", Directory::FIELDS),
         ("ExtendedCard", ExtendedCard::FIELDS),
         ("Extension", Extension::FIELDS),
         ("Gateway", Gateway::FIELDS),
@@ -59,6 +62,7 @@ pub(crate) fn sections() -> Vec<(&'static str, &'static [crate::section::Field])
         ("Limits", Limits::FIELDS),
         ("Mesh", Mesh::FIELDS),
         ("Model", Model::FIELDS),
+        ("OutsideAgent", directory::OutsideAgentFields::FIELDS),
         ("Provider", Provider::FIELDS),
         ("Push", Push::FIELDS),
         ("Retention", Retention::FIELDS),

@@ -15,6 +15,6 @@ mod set;
 mod standing;
 
 pub(crate) use health::{Checks, watch};
-pub(crate) use mask::{MAX_TARGETS, Mask};
+pub(crate) use mask::Mask;
 pub(crate) use set::{Balance, Picked, Place, TargetView, Verdict};
 pub(crate) use standing::Ejection;

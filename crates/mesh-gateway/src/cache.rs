@@ -11,7 +11,6 @@ mod generations;
 mod key;
 mod store;
 
-pub(crate) use canonical::LONGEST;
 pub(crate) use entry::{Entry, Hints, keepable};
 pub(crate) use flights::{Lead, Seat};
 pub(crate) use generations::Generations;

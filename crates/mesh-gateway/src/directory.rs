@@ -1,186 +1,110 @@
-//! The mesh's agents: who is there, and their cards.
+//! Who is there: agents from the configuration and those that registered themselves, their cards, their health.
+//!
+//! - `site`, `interfaces`: where an agent is, and where it is spoken to.
+//! - `cards`, `rewrite`: cards as agents write them, and as they are served here.
+//! - `agent`: one agent with all that is known of it.
+//! - `record`, `registration`: agents that register themselves.
+//! - `routes`, `documents`, `query`, `rank`: how the directory is read.
 
+mod agent;
 mod cards;
 mod documents;
+mod interfaces;
+mod query;
+mod rank;
+mod record;
+mod registration;
+mod rewrite;
+mod routes;
+mod site;
 
-use self::cards::{Card, CardCache};
+pub(crate) use agent::Agent;
+pub(crate) use cards::innermost;
+pub(crate) use interfaces::choose;
+pub(crate) use registration::{keep_in_step, register, remove};
+pub(crate) use rewrite::{Door, card as rewritten_card};
+pub(crate) use routes::{base, card, entry, routes};
+pub(crate) use site::{Destination, Site};
+
+use crate::agents::Clients;
 use crate::gateway::{Gateway, SetupError};
-use crate::identity;
-use crate::plan::Plan;
-use crate::rejection::Rejection;
-use crate::server::check_origin;
 use crate::settings::Settings;
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::response::Response;
-use axum::routing::get;
-use bytes::Bytes;
-use futures_util::future::join_all;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use mesh_core::Tenant;
-use mesh_policy::{Action, Resource};
+use arc_swap::ArcSwap;
+use futures_util::StreamExt as _;
+use mesh_core::{Tenant, Timestamp};
+use mesh_net::Allowed;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a list waits for the cards of agents that are not known yet.
-const LIST_WAIT: Duration = Duration::from_secs(2);
-/// How long the host of an agent may take to give its card.
-const CARD_WAIT: Duration = Duration::from_secs(5);
+/// Agents that are asked for their cards at the same time.
+const LOOKS: usize = 16;
 
-/// An agent of the mesh.
-struct Agent {
-    name: String,
-    url: String,
-    description: Option<String>,
-    card: CardCache,
-}
+type Agents = BTreeMap<String, Arc<Agent>>;
 
-/// All of them, each belonging to the one tenant there is.
+/// All agents, each belonging to the one tenant there is.
 pub(crate) struct Directory {
-    tenant: Tenant,
-    agents: Vec<Agent>,
-    client: reqwest::Client,
+    pub(crate) tenant: Tenant,
+    pub(crate) clients: Clients,
+    configured: Agents,
+    registered: ArcSwap<Agents>,
+    /// One change of what is registered at a time.
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl Directory {
     pub(crate) fn new(settings: &Settings) -> Result<Self, SetupError> {
-        let client = reqwest::Client::builder()
-            .tcp_nodelay(true)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(settings.connect_timeout)
-            .timeout(CARD_WAIT)
-            .build()
-            .map_err(|error| SetupError { id: "agents".to_owned(), why: error.to_string() })?;
-        let agent = |site: &crate::settings::AgentSite| Agent {
-            name: site.name.clone(),
-            url: site.url.trim_end_matches('/').to_owned(),
-            description: site.description.clone(),
-            card: CardCache::new(settings.card_ttl, settings.limits.card),
+        let allow = settings.directory.allow.as_ref();
+        let allowed = allow.map(|entries| Arc::new(Allowed::new("directory.allow", entries)));
+        let clients = Clients::new(settings.connect_timeout, settings.limits.idle_connections, allowed)?;
+        let mut configured = Agents::new();
+        for agent in &settings.agents {
+            let wrong = |why: String| SetupError { id: format!("agents.{}", agent.name), why };
+            let site = Site::configured(agent).map_err(wrong)?;
+            let entry = Arc::new(Agent::new(&agent.name, site, settings));
+            if configured.insert(agent.name.clone(), entry).is_some() {
+                return Err(wrong("there are two agents of this name".to_owned()));
+            }
+        }
+        Ok(Self {
+            tenant: settings.tenant.clone(),
+            clients,
+            configured,
+            registered: ArcSwap::default(),
+            changing: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// The agent of this name, if it is there now.
+    pub(crate) fn agent(&self, name: &str, now: Timestamp) -> Option<Arc<Agent>> {
+        let found = self.configured.get(name).cloned().or_else(|| self.registered.load().get(name).cloned());
+        found.filter(|agent| agent.counts(now))
+    }
+
+    /// All that are there now, in the order of their names.
+    pub(crate) fn agents(&self, now: Timestamp) -> Vec<Arc<Agent>> {
+        let registered = self.registered.load();
+        let all = self.configured.values().chain(registered.values());
+        let mut agents: Vec<_> = all.filter(|agent| agent.counts(now)).cloned().collect();
+        agents.sort_by(|one, other| one.name.cmp(&other.name));
+        agents
+    }
+}
+
+/// Looks after the agents until the gateway ends: which of them answer, which have registered at another replica of the
+/// gateway, and which have not renewed their registration.
+pub(crate) async fn look_after(gateway: Arc<Gateway>, every: Duration) {
+    loop {
+        keep_in_step(&gateway).await;
+        let now = gateway.wiring.clock.now();
+        let agents = gateway.directory.agents(now);
+        let look = |agent: Arc<Agent>| async {
+            let agent = agent;
+            agent.look(&gateway.directory.clients, gateway.wiring.clock.now()).await;
+            let up = agent.health() == agent::Health::Up;
+            gateway.metrics.agents.up(&agent.name, up);
         };
-        let mut agents: Vec<_> = settings.agents.iter().map(agent).collect();
-        agents.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { tenant: settings.tenant.clone(), agents, client })
+        futures_util::stream::iter(agents).for_each_concurrent(LOOKS, look).await;
+        tokio::time::sleep(every).await;
     }
-}
-
-pub(crate) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/agents", get(list))
-        .route("/agents/{name}/.well-known/agent-card.json", get(card))
-        .route("/.well-known/ai-catalog.json", get(catalog))
-        .route("/.well-known/ard.json", get(catalog))
-}
-
-/// What a request to the directory may see.
-struct View<'a> {
-    directory: &'a Directory,
-    agents: Vec<&'a Agent>,
-    plan: Arc<Plan>,
-    /// The address under which this gateway was reached.
-    base: String,
-}
-
-impl<'a> View<'a> {
-    fn open(gateway: &'a Gateway, uri: &Uri, headers: &HeaderMap) -> Result<Self, Box<Response>> {
-        let plan = gateway.plan();
-        let settings = &plan.settings;
-        let refuse = |rejection: Rejection| Box::new(refused(rejection.status(false), &rejection.message()));
-        check_origin(settings, uri, headers).map_err(refuse)?;
-        let caller = identity::authenticate(settings, headers).map_err(refuse)?;
-        let directory = &gateway.directory;
-        let may_see = |agent: &&Agent| {
-            let resource = Resource::Agent { tenant: &directory.tenant, agent: &agent.name };
-            gateway.wiring.authorizer.decide(&caller.principal, Action::ReadAgent, resource).allowed()
-        };
-        let agents = directory.agents.iter().filter(may_see).collect();
-        let host = uri
-            .authority()
-            .map(|authority| authority.as_str().to_owned())
-            .or_else(|| headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned));
-        let base =
-            settings.public_url.clone().unwrap_or_else(|| format!("http://{}", host.unwrap_or_default()));
-        Ok(Self { directory, agents, base: base.trim_end_matches('/').to_owned(), plan })
-    }
-
-    /// The cards of all agents in view: current where that is quick, last known or none where it is not.
-    async fn cards(&self) -> Vec<(&'a Agent, Option<Arc<Card>>)> {
-        let card = async |agent: &'a Agent| {
-            let current = agent.card.current(&self.directory.client, &agent.url);
-            let card = match tokio::time::timeout(LIST_WAIT, current).await {
-                Ok(card) => card,
-                Err(_) => agent.card.known(),
-            };
-            (agent, card)
-        };
-        join_all(self.agents.iter().map(|agent| card(agent))).await
-    }
-}
-
-/// `GET /agents`
-async fn list(State(gateway): State<Arc<Gateway>>, uri: Uri, headers: HeaderMap) -> Response {
-    match View::open(&gateway, &uri, &headers) {
-        Err(refused) => *refused,
-        Ok(view) => document(documents::agents(&view.base, &view.cards().await)),
-    }
-}
-
-/// `GET /.well-known/ai-catalog.json`
-async fn catalog(State(gateway): State<Arc<Gateway>>, uri: Uri, headers: HeaderMap) -> Response {
-    match View::open(&gateway, &uri, &headers) {
-        Err(refused) => *refused,
-        Ok(view) => document(documents::catalog(&view.base, &view.directory.tenant, &view.cards().await)),
-    }
-}
-
-/// `GET /agents/{name}/.well-known/agent-card.json`: the card as the agent's host serves it.
-async fn card(
-    State(gateway): State<Arc<Gateway>>,
-    Path(name): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response {
-    let view = match View::open(&gateway, &uri, &headers) {
-        Err(refused) => return *refused,
-        Ok(view) => view,
-    };
-    let Some(agent) = view.agents.iter().find(|agent| agent.name == name) else {
-        let shown: String = name.chars().take(80).collect();
-        return refused(StatusCode::NOT_FOUND, &format!("no agent `{shown}`"));
-    };
-    let Some(card) = agent.card.current(&view.directory.client, &agent.url).await else {
-        // Not an error of the request: the agent has not been up since the gateway started.
-        return refused(StatusCode::SERVICE_UNAVAILABLE, &format!("agent `{name}` has not answered yet"));
-    };
-    let mut response = respond(StatusCode::OK, card.body.clone());
-    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    if known.flat_map(|tags| tags.split(',')).any(|tag| tag.trim() == card.etag || tag.trim() == "*") {
-        response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    }
-    if let Ok(etag) = HeaderValue::from_str(&card.etag) {
-        response.headers_mut().insert(ETAG, etag);
-    }
-    let age = format!("private, max-age={}", view.plan.settings.card_ttl.as_secs());
-    if let Ok(age) = HeaderValue::from_str(&age) {
-        response.headers_mut().insert(CACHE_CONTROL, age);
-    }
-    response
-}
-
-fn document(json: serde_json::Value) -> Response {
-    respond(StatusCode::OK, json.to_string().into())
-}
-
-fn refused(status: StatusCode, why: &str) -> Response {
-    respond(status, serde_json::json!({ "error": { "message": why } }).to_string().into())
-}
-
-fn respond(status: StatusCode, body: Bytes) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

@@ -140,6 +140,11 @@ impl Gateway {
             let closing = self.closing.clone();
             tokio::spawn(async move { closing.run_until_cancelled(upstream.tools()).await });
         }
+        if let Some(every) = self.plan().settings.directory.health_interval {
+            let closing = self.closing.clone();
+            let looking = crate::directory::look_after(Arc::clone(self), every);
+            tokio::spawn(async move { closing.run_until_cancelled(looking).await });
+        }
     }
 
     /// The admin API of the gateway, for a listener that answers the `hosts`.

@@ -8,13 +8,13 @@
 //! - `plan`: what a configuration makes, replaced as a whole; `discovery`: where the configuration comes from while the gateway runs.
 //! - `toolset`, `selection`, `versions`: chosen tools, what the mesh file says of tools, and two versions of an upstream.
 //! - `upstream`: MCP servers behind the gateway, over HTTP or as child processes, each with its own bounds.
-//! - `directory`: the mesh's agents and their cards.
+//! - `agents`: A2A to any agent, through the same door.
+//! - `directory`: who is there, and their cards.
 //! - `wire`: envelopes with raw members, so that what is forwarded stays as it is.
 //! - `rejection`: the one place that makes protocol errors.
 
-#![allow(dead_code, unused_imports)] // While the parts are being joined.
-
 mod admin;
+mod agents;
 mod balance;
 mod breaker;
 mod cache;
@@ -46,4 +46,4 @@ pub use discovery::{
 };
 pub use gateway::{Gateway, SetupError, TargetHealth, UpstreamHealth, Wiring};
 pub use server::{StdioError, serve_stdio};
-pub use settings::{AgentSite, Hosts, Limits, Settings};
+pub use settings::{AgentSite, DirectorySettings, Hosts, Limits, Settings};

@@ -1,5 +1,6 @@
 //! Metrics, under the names of the founding document. `prometheus-client` appends `_total` to counters itself.
 
+use crate::agents::AgentMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -23,6 +24,7 @@ struct ErrorLabel {
 
 /// What is counted. Its size is bounded by the tools that upstreams list.
 pub(crate) struct Metrics {
+    pub(crate) agents: AgentMetrics,
     calls: Family<ToolLabel, Counter>,
     duration: Histogram,
     errors: Family<ErrorLabel, Counter>,
@@ -32,8 +34,12 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let buckets =
             [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
-        let metrics =
-            Self { calls: Family::default(), duration: Histogram::new(buckets), errors: Family::default() };
+        let metrics = Self {
+            agents: AgentMetrics::register(registry),
+            calls: Family::default(),
+            duration: Histogram::new(buckets),
+            errors: Family::default(),
+        };
         registry.register("mcp_tool_calls", "MCP tool calls", metrics.calls.clone());
         registry.register(
             "mcp_tool_duration_seconds",

@@ -54,6 +54,7 @@ pub(crate) fn router(gateway: &Arc<Gateway>) -> Router {
     Router::new()
         .route("/mcp", any(mcp))
         .route("/mcp/{upstream}", any(mcp))
+        .merge(crate::agents::routes())
         .merge(crate::directory::routes())
         .with_state(Arc::clone(gateway))
 }
@@ -191,9 +192,9 @@ impl Asked<'_> {
         if let Some(what) = Forwarded::of(method) {
             let can_be_asked = meta.client_capabilities.as_deref().is_some_and(session::can_be_asked);
             return if self.client.is_modern() && what.may_ask() && can_be_asked {
-                self.converse(what, &params).await
+                Box::pin(self.converse(what, &params)).await
             } else {
-                call::forward(self, what, params, meta).await
+                Box::pin(call::forward(self, what, params, meta)).await
             };
         }
         let caller = identity::authenticate(&self.plan.settings, &self.edge.headers)?;

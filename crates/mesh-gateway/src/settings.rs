@@ -2,17 +2,72 @@
 
 use mesh_core::{PrincipalId, Tenant};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// An agent of the mesh, for the directory.
-#[derive(Clone, Debug)]
+/// An agent, for the directory.
+#[derive(Clone, Debug, Default)]
 pub struct AgentSite {
     /// Its name in the mesh.
     pub name: String,
     /// The base URL of its host.
     pub url: String,
+    /// Base URLs of further replicas that are all alike.
+    pub replicas: Vec<String>,
+    /// Whether it is one of our hosts, which answer at their root by every binding; of others, the card says where.
+    pub host: bool,
+    /// Where its card is, from the base URL; the well-known path if `None`.
+    pub card_path: Option<String>,
+    /// Headers of every request to it; names in lower case.
+    pub headers: BTreeMap<String, mesh_config::Secret>,
+    /// Files with public keys, one of which must have signed its card. None: it need not be signed.
+    pub card_keys: Vec<PathBuf>,
     /// What it says about itself, until its card is known.
     pub description: Option<String>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+}
+
+/// How agents are found and reached (`directory` in the mesh file).
+#[derive(Clone, Debug)]
+pub struct DirectorySettings {
+    /// Whether agents may register themselves.
+    pub registration: bool,
+    /// How many may be registered at a time.
+    pub registered: usize,
+    /// How long a registration counts that does not say for how long.
+    pub lease: Duration,
+    /// The longest time for which it may ask.
+    pub longest_lease: Duration,
+    /// Where registered agents may be although it is not public; everywhere if `None`.
+    pub allow: Option<Vec<String>>,
+    /// How long an agent may take to answer what needs no work.
+    pub timeout: Duration,
+    /// How long it may take to answer a message that is waited for.
+    pub send_timeout: Duration,
+    /// How long an event stream may be silent.
+    pub stream_idle: Duration,
+    /// Requests to one agent that are open at the same time.
+    pub concurrency: usize,
+    /// How often agents are asked for their cards; never if `None`.
+    pub health_interval: Option<Duration>,
+}
+
+impl Default for DirectorySettings {
+    fn default() -> Self {
+        Self {
+            registration: true,
+            registered: 1000,
+            lease: Duration::from_secs(60),
+            longest_lease: Duration::from_secs(24 * 3600),
+            allow: None,
+            timeout: Duration::from_secs(30),
+            send_timeout: Duration::from_secs(3600),
+            stream_idle: Duration::from_secs(3600),
+            concurrency: 10_000,
+            health_interval: None,
+        }
+    }
 }
 
 /// Whose requests are answered, by the host name they were sent to.
@@ -76,6 +131,8 @@ pub struct Settings {
     pub toolsets: BTreeMap<String, mesh_config::Toolset>,
     /// Agents for the directory.
     pub agents: Vec<AgentSite>,
+    /// How agents are found and reached.
+    pub directory: DirectorySettings,
     /// How long one `tools/call` may take, waiting included.
     pub call_timeout: Duration,
     /// How long a list waits for one upstream.
@@ -119,6 +176,7 @@ impl Default for Settings {
             upstreams: BTreeMap::new(),
             toolsets: BTreeMap::new(),
             agents: Vec::new(),
+            directory: DirectorySettings::default(),
             call_timeout: Duration::from_secs(30),
             list_timeout: Duration::from_secs(5),
             list_ttl: Duration::from_secs(60),
@@ -143,23 +201,49 @@ impl Settings {
     /// Takes what concerns the gateway from a mesh file.
     pub fn from_mesh(mesh: &mesh_config::Mesh) -> Self {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let agent = |(name, agent): (&String, &mesh_config::Agent)| AgentSite {
+        let ours = mesh.agents.iter().map(|(name, agent)| AgentSite {
             name: name.clone(),
             url: agent.url(),
+            host: true,
             description: Some(agent.card.description.clone()).filter(|text| !text.is_empty()),
-        };
+            ..AgentSite::default()
+        });
+        let outside = mesh.directory.agents.iter().map(|(name, agent)| AgentSite {
+            name: name.clone(),
+            url: agent.targets.first().cloned().unwrap_or_default(),
+            replicas: agent.targets.iter().skip(1).cloned().collect(),
+            host: false,
+            card_path: agent.card_path.clone(),
+            headers: agent.headers.clone(),
+            card_keys: agent.card_keys.clone(),
+            description: agent.description.clone(),
+            tags: agent.tags.clone(),
+        });
         let loopback = mesh.gateway.listen.ip().is_loopback();
         Self {
             tenant: mesh.access.tenant.as_str().into(),
             principal: mesh.access.principal.as_str().into(),
             upstreams: mesh.tools.clone(),
             toolsets: mesh.toolsets.clone(),
-            agents: mesh.agents.iter().map(agent).collect(),
+            agents: ours.chain(outside).collect(),
+            directory: DirectorySettings {
+                registration: mesh.directory.registration,
+                registered: mesh.directory.registered,
+                lease: mesh.directory.lease,
+                longest_lease: mesh.directory.longest_lease,
+                allow: (!loopback).then(|| mesh.directory.allow.clone()),
+                timeout: mesh.directory.timeout,
+                send_timeout: mesh.directory.send_timeout,
+                stream_idle: mesh.directory.stream_idle,
+                concurrency: mesh.directory.concurrency,
+                health_interval: Some(mesh.directory.health_interval),
+            },
+            public_url: mesh.gateway.public_url.clone(),
             call_timeout: mesh.gateway.call_timeout,
             session_key: mesh.gateway.session_key.clone(),
             session_ttl: mesh.gateway.session_ttl,
             zone: mesh.gateway.zone.clone(),
-            hosts: if loopback { Hosts::LoopbackAnd(Vec::new()) } else { Hosts::Any },
+            hosts: if loopback { Hosts::LoopbackAnd(public_host(mesh)) } else { Hosts::Any },
             limits: Limits {
                 body: size(mesh.limits.body),
                 depth: mesh.limits.depth,
@@ -169,4 +253,10 @@ impl Settings {
             ..Self::default()
         }
     }
+}
+
+/// The host that a proxy in front of the gateway passes on.
+fn public_host(mesh: &mesh_config::Mesh) -> Vec<String> {
+    let url = mesh.gateway.public_url.as_ref().and_then(|url| url.parse::<http::Uri>().ok());
+    url.iter().filter_map(http::Uri::host).map(str::to_owned).collect()
 }

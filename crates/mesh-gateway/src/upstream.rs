@@ -39,9 +39,9 @@ pub(crate) use registered::{RegisteredUpstream, build};
 pub(crate) use result_text::ResultText;
 pub(crate) use revision::Revision;
 pub(crate) use stdio::StdioUpstream;
-pub(crate) use vitals::Vitals;
 #[cfg(feature = "fuzzing")]
 pub use stdio::fuzz_lines;
+pub(crate) use vitals::Vitals;
 
 use bytes::Bytes;
 use std::sync::Arc;

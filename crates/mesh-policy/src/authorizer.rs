@@ -21,6 +21,8 @@ pub enum Action {
     ReadResource,
     /// See that an agent exists, and its card.
     ReadAgent,
+    /// Enter an agent into the directory, renew or take back its entry.
+    RegisterAgent,
     /// Give an agent a task or a message for one.
     SendMessage,
     /// Read a task, or tap it.
@@ -40,6 +42,7 @@ impl Action {
             Self::ListResources => "resources/list",
             Self::ReadResource => "resources/read",
             Self::ReadAgent => "agent/read",
+            Self::RegisterAgent => "agent/register",
             Self::SendMessage => "message/send",
             Self::ReadTask => "task/read",
             Self::CancelTask => "task/cancel",

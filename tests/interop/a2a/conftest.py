@@ -24,17 +24,24 @@ async def one_loop() -> AsyncIterator[None]:
 
 
 @pytest.fixture(scope="module")
-def mesh(start_shared_mesh: Callable[..., Mesh]) -> Mesh:
-    return start_shared_mesh({"agents": {"scripted": scripted_agent(tasks={"concurrency": 64})}})
+def door(request: pytest.FixtureRequest) -> str:
+    """Where agents are spoken to: at their hosts, or, in modules marked with `DOORS`, at the gateway too."""
+    return getattr(request, "param", "host")
 
 
 @pytest.fixture(scope="module")
-def agents(start_shared_mesh: Callable[..., Mesh]) -> Agents:
+def mesh(start_shared_mesh: Callable[..., Mesh], door: str) -> Mesh:
+    mesh = start_shared_mesh({"agents": {"scripted": scripted_agent(tasks={"concurrency": 64})}})
+    return mesh.at(door)
+
+
+@pytest.fixture(scope="module")
+def agents(start_shared_mesh: Callable[..., Mesh], door: str) -> Agents:
     """For suites in other languages: an agent that notifies this machine, and one that notifies nobody."""
     agent = scripted_agent(tasks={"concurrency": 64})
     ordinary = start_shared_mesh({"push": {"allow": ["127.0.0.0/8"]}, "agents": {"scripted": agent}})
     without_push = start_shared_mesh({"push": {"per_task": 0}, "agents": {"scripted": agent}})
-    return Agents(ordinary.agents["scripted"], without_push.agents["scripted"])
+    return Agents(ordinary.at(door).agents["scripted"], without_push.at(door).agents["scripted"])
 
 
 @pytest.fixture

@@ -27,13 +27,17 @@ from a2a.utils.errors import (
 
 from mesh import Mesh, scripted_agent
 from official import chunk, parts, request, said, send, state, stream
+from suites import DOORS
 from wire import PATIENCE
+
+pytestmark = DOORS
 
 
 @pytest.fixture(scope="module")
-def mesh(start_shared_mesh: Callable[..., Mesh]) -> Mesh:
+def mesh(start_shared_mesh: Callable[..., Mesh], door: str) -> Mesh:
     """A mesh that notifies this machine."""
-    return start_shared_mesh({"push": {"allow": ["127.0.0.0/8"]}, "agents": {"scripted": scripted_agent()}})
+    config = {"push": {"allow": ["127.0.0.0/8"]}, "agents": {"scripted": scripted_agent()}}
+    return start_shared_mesh(config).at(door)
 
 
 async def _old(mesh: Mesh, *, streaming: bool) -> AsyncIterator[Client]:

@@ -6,7 +6,9 @@ import os
 import re
 
 from mesh import ROOT
-from suites import Agents, run
+from suites import DOORS, Agents, run
+
+pytestmark = DOORS
 
 # Not the directory of the main workspace: other features would have it compiled again and again.
 TARGET = ROOT / "target" / "interop-rust"

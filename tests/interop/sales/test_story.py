@@ -113,6 +113,9 @@ def test_the_story_is_one_trace_and_one_context_and_each_tool_call_is_audited(sa
     records = [
         json.loads(line) for line in (sales.directory / ".agentmesh/audit.jsonl").read_text().splitlines()
     ]
-    calls = [(record["agent"], record["upstream"], record["tool"]) for record in records[-2:]]
+    called = [record for record in records if record["action"] == "tools/call"][-2:]
+    calls = [(record["agent"], record["upstream"], record["tool"]) for record in called]
     assert calls == [("sales", "crm", "get_customer"), ("marketing", "analytics", "analytics_dashboard")]
-    assert len({record["traceId"] for record in records[-2:]}) == 1
+    asked = next(record for record in records if record["traceId"] == called[0]["traceId"])
+    assert (asked["action"], asked["targetAgent"]) == ("message/send", "sales"), "it begins at the gateway"
+    assert len({record["traceId"] for record in called}) == 1

@@ -168,6 +168,12 @@ class Mesh:
         assert record["event"] == event, line
         return record
 
+    def at(self, door: str) -> Mesh:
+        """The same, its agents spoken to at their hosts, or at the gateway."""
+        if door == "gateway":
+            self.agents = {name: f"{self.gateway}/agents/{name}" for name in self.agents}
+        return self
+
     def children(self, name: str = "") -> list[Process]:
         """Its child processes, and theirs, whose command contains `name`."""
         return [process for process in descendants(self.pid) if name in process.command]

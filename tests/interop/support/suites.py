@@ -8,6 +8,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+# Marks a module whose tests are run with the agents' own addresses, and again with the gateway's.
+DOORS = pytest.mark.parametrize("door", ["host", "gateway"], indirect=True, scope="module")
+
 # Each takes seconds; one that is compiled first takes minutes.
 PATIENCE = 900
 

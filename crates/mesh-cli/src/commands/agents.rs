@@ -22,7 +22,7 @@ pub(crate) async fn run(args: AgentsArgs, printer: &Printer) -> Outcome {
         return Ok(ExitStatus::Ok);
     }
     let rows: Vec<Vec<String>> = directory.entries().iter().map(row).collect();
-    printer.table(&["AGENT", "URL", "SKILLS", "DESCRIPTION"], &rows)?;
+    printer.table(&["AGENT", "HEALTH", "LAST SEEN", "SOURCE", "URL", "SKILLS", "DESCRIPTION"], &rows)?;
     Ok(ExitStatus::Ok)
 }
 
@@ -36,5 +36,15 @@ fn row(entry: &Value) -> Vec<String> {
             skill.as_str().or_else(|| skill["id"].as_str()).or_else(|| skill["name"].as_str())
         })
         .collect();
-    vec![text("name"), text("url"), names.join(","), shorten(&text("description"), DESCRIPTION)]
+    let or_dash =
+        |name: &str| Some(text(name)).filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned());
+    vec![
+        text("name"),
+        or_dash("health"),
+        or_dash("lastSeen"),
+        or_dash("source"),
+        text("url"),
+        names.join(","),
+        shorten(&text("description"), DESCRIPTION),
+    ]
 }

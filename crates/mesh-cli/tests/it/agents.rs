@@ -10,8 +10,8 @@ async fn agents_of_the_directory() {
     assert_eq!(
         server.redact(&run),
         "exit: 0\n--- stdout\n\
-         AGENT  URL                                SKILLS    DESCRIPTION\n\
-         sales  http://SERVER/agents/sales  proposal  Writes proposals\n--- stderr\n"
+         AGENT  HEALTH  LAST SEEN  SOURCE  URL                                SKILLS    DESCRIPTION\n\
+         sales  -       -          -       http://SERVER/agents/sales  proposal  Writes proposals\n--- stderr\n"
             .replace(
                 "URL                                ",
                 &format!("URL{}", " ".repeat(server.url().len() + 12))

@@ -18,6 +18,9 @@ section! {
     pub struct Gateway {
         /// Address to listen on.
         listen: SocketAddr as Listen = "127.0.0.1:3003",
+        /// URL under which others reach it, with the path that a proxy in front of it strips. http:// and the host that was asked
+        /// for if left out.
+        public_url: Option<String> as Opt<Url>,
         /// How long one tools/call may take.
         call_timeout: Duration as Timeout = "30s",
         /// Secret that seals the session ids of MCP clients: the same in all replicas of a gateway. Without one it is made at start, and sessions end with the process.

@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 
 use super::gateway::OptModel;
 use super::storage::StorageAnywhere;
-use super::{Access, Admin, Agent, Gateway, Limits, Model, Push, Storage, Telemetry, Toolset, Upstream};
+use super::{
+    Access, Admin, Agent, Directory, Gateway, Limits, Model, Push, Storage, Telemetry, Toolset, Upstream,
+};
 use crate::kinds::{AgentName, Id, Named, UpstreamName};
 use crate::section::{all_defaults, section};
 
@@ -25,6 +27,8 @@ section! {
         toolsets: BTreeMap<String, Toolset> as Named<UpstreamName, Toolset> = "{}",
         /// Agents of the mesh, by id.
         agents: BTreeMap<String, Agent> as Named<AgentName, Agent> = "{}",
+        /// Agents outside of this mesh, and the way to all agents through the gateway.
+        directory: Directory as Directory = "{}",
         /// Who may do what.
         access: Access as Access = "{}",
         /// Push notifications.

@@ -72,3 +72,20 @@ fn the_value_of_a_variable_is_not_shown() {
       |                          ^^^^^^^^^
     "#);
 }
+
+#[test]
+fn an_agent_outside_has_one_place_and_a_name_of_its_own() {
+    let agents = "agents: { sales: { listen: \"127.0.0.1:8090\", worker: { command: [w] } } }";
+    let outside = |agent: &str| format!("{agents}\ndirectory: {{ agents: {{ {agent} }} }}\n");
+    let mesh = good(&outside("far: { targets: [\"http://a:1\", \"http://b:1\"], card_path: /c.json }"));
+    assert_eq!(mesh.directory.agents["far"].targets, ["http://a:1", "http://b:1"]);
+    for (agent, why) in [
+        ("sales: { url: \"http://a:1\" }", "directory.agents.sales has the name of agents.sales"),
+        ("far: { tags: [x] }", "needs `url` or `targets`"),
+        ("far: { url: \"http://a:1\", targets: [\"http://b:1\"] }", "has both `url` and `targets`"),
+        ("far: { url: \"http://a:1\", card_path: c.json }", "begins with `/`"),
+    ] {
+        let report = bad(&outside(agent));
+        assert!(report.contains(why), "{report}");
+    }
+}

@@ -62,7 +62,7 @@ impl Window {
 
 /// Never zero, which is what an unused slice has.
 fn tag(number: u64, era: u16) -> u64 {
-    (number + 1 & 0xffff) << 16 | u64::from(era)
+    (((number + 1) & 0xffff) << 16) | u64::from(era)
 }
 
 fn add(word: u64, tag: u64, failed: bool) -> u64 {

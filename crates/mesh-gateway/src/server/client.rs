@@ -17,7 +17,7 @@ pub(crate) enum Client {
     /// Describes itself in each request.
     Modern,
     /// Described itself in the handshake; `None` if it brings no session.
-    Legacy(Option<Opened>),
+    Legacy(Option<Box<Opened>>),
 }
 
 /// A session that a request belongs to.
@@ -39,7 +39,7 @@ impl Client {
         let remembered = gateway.sessions.of(session.nonce).ok_or(Rejection::UnknownSession)?;
         let conversation = session.conversation();
         let log_level = remembered.log_level();
-        Ok(Self::Legacy(Some(Opened { session, remembered, conversation, log_level })))
+        Ok(Self::Legacy(Some(Box::new(Opened { session, remembered, conversation, log_level }))))
     }
 
     pub(crate) fn is_modern(&self) -> bool {
@@ -49,7 +49,7 @@ impl Client {
     pub(crate) fn session(&self) -> Option<&Opened> {
         match self {
             Self::Modern => None,
-            Self::Legacy(opened) => opened.as_ref(),
+            Self::Legacy(opened) => opened.as_deref(),
         }
     }
 
@@ -74,10 +74,10 @@ impl Client {
     pub(super) fn logs(&self, meta: &RequestMeta<'_>) -> Logs {
         match self {
             Self::Modern => meta.log_level.as_deref().and_then(Logs::from_level).unwrap_or(Logs::None),
-            Self::Legacy(Some(Opened { log_level: Some(level), .. })) => {
-                Logs::from_level(level).unwrap_or(Logs::All)
+            Self::Legacy(opened) => {
+                let level = opened.as_ref().and_then(|opened| opened.log_level.as_deref());
+                level.and_then(Logs::from_level).unwrap_or(Logs::All)
             }
-            Self::Legacy(_) => Logs::All,
         }
     }
 

@@ -93,14 +93,14 @@ impl StdioClient {
             }
             if self.is_handshake(&line) || is_notification(&line) {
                 // In order: what comes next belongs to the session that begins here, or is after what was said.
-                Arc::clone(&self).take(line).await;
+                Box::pin(Arc::clone(&self).take(line)).await;
                 continue;
             }
             // Never closed.
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
             let client = Arc::clone(&self);
             requests.spawn(async move {
-                client.take(line).await;
+                Box::pin(client.take(line)).await;
                 drop(place);
             });
         }

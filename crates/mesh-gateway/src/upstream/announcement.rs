@@ -14,13 +14,6 @@ pub(crate) struct Wanted {
     pub(crate) updated: Vec<String>,
 }
 
-impl Wanted {
-    /// The changes of all lists.
-    pub(crate) fn lists() -> Self {
-        Self { tools: true, prompts: true, resources: true, updated: Vec::new() }
-    }
-}
-
 /// One thing that was said.
 #[derive(Clone, Debug)]
 pub(crate) enum Announcement {
@@ -32,10 +25,10 @@ pub(crate) enum Announcement {
     Prompts,
     /// `notifications/resources/list_changed`
     Resources,
-    /// `notifications/resources/updated`: the URI, and the raw notification.
-    Updated { uri: String, message: Bytes },
+    /// `notifications/resources/updated`
+    Updated { uri: String },
     /// Any other notification, raw: `notifications/message`, `notifications/tasks/status` and what is yet to come.
-    Other { method: String, message: Bytes },
+    Other { message: Bytes },
 }
 
 /// Announcements that wait for their listener; a server is read no faster than it listens.
@@ -55,13 +48,13 @@ impl Announcement {
             "notifications/resources/list_changed" => Self::Resources,
             "notifications/resources/updated" => {
                 let Uri { uri } = serde_json::from_str(params?.get()).ok()?;
-                Self::Updated { uri, message: message.clone() }
+                Self::Updated { uri }
             }
             "notifications/progress"
             | "notifications/cancelled"
             | "notifications/initialized"
             | "notifications/subscriptions/acknowledged" => return None,
-            method => Self::Other { method: method.to_owned(), message: message.clone() },
+            _ => Self::Other { message: message.clone() },
         })
     }
 }
@@ -124,7 +117,7 @@ mod tests {
         assert!(wanted.wants(&tools) && wanted.wants(&part) && wanted.wants(&log));
         assert!(!wanted.wants(&prompts) && !wanted.wants(&other));
         assert!(
-            matches!(log, Announcement::Other { method, message } if method == "notifications/message" && message.ends_with(b"1.0}}"))
+            matches!(log, Announcement::Other { message } if message.ends_with(b"1.0}}"))
         );
         assert!(read(r#"{"method":"notifications/progress","params":{}}"#).is_none());
         assert!(read(r#"{"method":"notifications/resources/updated","params":{}}"#).is_none());

@@ -10,11 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Breakers that are kept; tools beyond them share that of the upstream.
 const MOST: usize = 2_000;
 
+/// Breakers by the names of tools.
+type ByTool = HashMap<Box<str>, Arc<Breaker>>;
+
 /// None, where no part of failures is too many.
 #[derive(Default)]
 pub(crate) struct Breakers {
     all: Option<Arc<Breaker>>,
-    tools: Option<(BreakerPolicy, Mutex<HashMap<Box<str>, Arc<Breaker>>>)>,
+    tools: Option<(BreakerPolicy, Mutex<ByTool>)>,
 }
 
 /// A call that was let through.

@@ -198,7 +198,7 @@ impl Upstream for HttpUpstream {
             let listener = Listener {
                 exchange: Arc::clone(&self.exchange),
                 session,
-                place,
+                _place: place,
                 conversation: Arc::clone(conversation),
                 wanted: wanted.clone(),
                 askers: Arc::clone(&self.askers),

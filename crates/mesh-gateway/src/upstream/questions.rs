@@ -64,10 +64,13 @@ impl Questions {
     }
 }
 
+/// Keys of conversations, and whom to ask in each.
+type Open = Vec<([u8; 32], Arc<dyn Asker>)>;
+
 /// The clients whose calls an upstream has open, for questions that do not say which call they are about.
 #[derive(Default)]
 pub(crate) struct Askers {
-    open: Mutex<Vec<([u8; 32], Arc<dyn Asker>)>>,
+    open: Mutex<Open>,
 }
 
 /// A call of a client that can be asked.
@@ -104,7 +107,7 @@ impl Askers {
         Ok(Some(Arc::clone(asker)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<([u8; 32], Arc<dyn Asker>)>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

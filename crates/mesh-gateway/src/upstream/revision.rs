@@ -117,7 +117,7 @@ pub(crate) fn describe(
     let unreadable = || UpstreamError::bad_answer("its description of itself cannot be read");
     let text = std::str::from_utf8(described).map_err(|_| unreadable())?;
     let mut object = RawObject::parse_lenient(text).map_err(|_| unreadable())?;
-    let capabilities = object.take("capabilities").unwrap_or("{}".into()).into_owned().into();
+    let capabilities = object.take("capabilities").unwrap_or_else(|| "{}".into()).into_owned().into();
     Ok(Opened { revision: revision.clone(), capabilities, answer: object.to_text().into(), session })
 }
 

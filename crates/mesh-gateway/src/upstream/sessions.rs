@@ -76,11 +76,6 @@ impl<T: Session> Sessions<T> {
         }
     }
 
-    /// The session of a conversation, if there is one.
-    pub(crate) fn get(&self, key: &[u8; 32]) -> Option<Arc<T>> {
-        self.shared.lock().places.get(key).and_then(|(place, _)| place.get().cloned())
-    }
-
     /// Takes the session of a conversation out, without ending it.
     pub(crate) fn take(&self, key: &[u8; 32]) -> Option<Arc<T>> {
         self.shared.lock().places.remove(key).and_then(|(place, _)| place.get().cloned())
@@ -176,7 +171,7 @@ mod tests {
         assert!(!ended(&flag));
         drop(place);
         tokio::time::sleep(Duration::from_secs(100)).await;
-        assert!(ended(&flag) && sessions.get(&[1; 32]).is_none());
+        assert!(ended(&flag));
         assert!(sessions.close().is_empty());
         assert!(sessions.place(&[1; 32]).is_err(), "nothing is opened after the end");
     }

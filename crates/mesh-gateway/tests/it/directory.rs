@@ -43,7 +43,8 @@ async fn host() -> (Arc<Host>, String) {
 }
 
 async fn gateway(url: &str) -> TestGateway {
-    let site = |name: &str, url: &str| AgentSite { name: name.into(), url: url.into(), description: None };
+    let site =
+        |name: &str, url: &str| AgentSite { name: name.into(), url: url.into(), ..AgentSite::default() };
     let agents = vec![site("sales", url), site("absent", "http://127.0.0.1:1")];
     TestGateway::with(&[], move |settings| {
         settings.agents = agents;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which the exception for tests does not cover")]
 
+mod agents;
 mod audit;
 mod bridging;
 mod directory;
@@ -9,6 +10,7 @@ mod http_upstream;
 mod malformed;
 mod peer;
 mod protocol;
+mod registration;
 mod reload;
 mod sessions;
 mod stdio;

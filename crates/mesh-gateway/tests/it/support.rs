@@ -2,7 +2,7 @@
 
 use mesh_config::{Endpoint, Upstream};
 use mesh_core::trace::{Span, SpanSink, Tracer};
-use mesh_core::{MemoryShelf, SystemClock};
+use mesh_core::{Clock, MemoryShelf, Shelf, SystemClock};
 use mesh_gateway::{Gateway, Settings, Wiring};
 use mesh_policy::{AuditRecord, LocalOnly, MemoryAudit};
 use prometheus_client::registry::Registry;
@@ -39,6 +39,16 @@ impl TestGateway {
     }
 
     pub(crate) async fn with(upstreams: &[(&str, Upstream)], tweak: impl FnOnce(&mut Settings)) -> Self {
+        Self::wired(upstreams, tweak, Arc::new(SystemClock), Arc::new(MemoryShelf::new())).await
+    }
+
+    /// With a clock and a shelf of the test's.
+    pub(crate) async fn wired(
+        upstreams: &[(&str, Upstream)],
+        tweak: impl FnOnce(&mut Settings),
+        clock: Arc<dyn Clock>,
+        shelf: Arc<dyn Shelf>,
+    ) -> Self {
         let upstreams = upstreams.iter().map(|(id, upstream)| ((*id).to_owned(), upstream.clone())).collect();
         let mut settings = Settings { upstreams, ..Settings::default() };
         tweak(&mut settings);
@@ -47,9 +57,9 @@ impl TestGateway {
         let wiring = Wiring {
             audit: Arc::new(audit.clone()),
             authorizer: Arc::new(LocalOnly),
-            clock: Arc::new(SystemClock),
+            clock,
             tracer: Tracer::new(Arc::clone(&spans) as Arc<dyn SpanSink>),
-            shelf: Arc::new(MemoryShelf::new()),
+            shelf,
         };
         let mut registry = Registry::default();
         let gateway = Gateway::new(settings, wiring, &mut registry).unwrap();

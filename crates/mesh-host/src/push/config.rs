@@ -1,8 +1,8 @@
 //! What a client asks for (`TaskPushNotificationConfig`, section 4.3.1).
 
-use super::target::Allowed;
 use http::HeaderValue;
 use mesh_core::{A2aError, TaskId};
+use mesh_net::Allowed;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use url::Url;

@@ -1,7 +1,6 @@
 //! One notification: a POST, signed if there is a key.
 
 use super::config::PushConfig;
-use super::target::{Allowed, Checked};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -9,6 +8,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use mesh_config::Push as Settings;
 use mesh_core::{Seq, Timestamp};
+use mesh_net::{Allowed, Checked};
 use sha2::Sha256;
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,7 +4,6 @@ use super::config::{PushConfig, is_task, name};
 use super::deliver::{Notification, Sender};
 use super::given_up::{GivenUp, Known};
 use super::record::{Next, PushRecord, State};
-use super::target::Allowed;
 use crate::metrics::AgentMetrics;
 use crate::owner::{Detail, Owners};
 use crate::settings::HostSettings;
@@ -12,6 +11,7 @@ use crate::wire::v03;
 use bytes::Bytes;
 use mesh_core::{A2aError, Clock, ErrorKind, HostId, PrincipalId, Seq, TaskId, TaskKey, Tenant};
 use mesh_log::{EventLog, Expect, LogError, PutError, ReadLimit, RecordKey, Space};
+use mesh_net::Allowed;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -62,7 +62,7 @@ pub(crate) struct PushParts {
 impl Push {
     pub(crate) fn new(parts: PushParts) -> Result<Arc<Self>, reqwest::Error> {
         let PushParts { settings, host, log, owners, clock, metrics, stop, tracker } = parts;
-        let allowed = Arc::new(Allowed::new(&settings.push.allow));
+        let allowed = Arc::new(Allowed::new("push.allow", &settings.push.allow));
         let sender = Sender::new(&settings.push, Arc::clone(&allowed))?;
         let room = Semaphore::new(settings.push.concurrency);
         let followed = Mutex::default();

@@ -12,14 +12,13 @@
 //!
 //! - `config`: what the client asks for, checked; `record`: it, and how far it has come (pure).
 //! - `given_up`: what became of the configurations that were given up, for those who ask.
-//! - `target`: which addresses may be called; `deliver`: one POST; `engine`: who is followed, and when to try again.
+//! - `deliver`: one POST, to addresses that may be called (`mesh_net::Allowed`); `engine`: who is followed, and when to try again.
 
 mod config;
 mod deliver;
 mod engine;
 mod given_up;
 mod record;
-mod target;
 
 pub(crate) use config::{Authentication, PushConfig};
 pub(crate) use engine::{Push, PushParts};

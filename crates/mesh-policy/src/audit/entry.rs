@@ -31,6 +31,8 @@ impl AuditEntry {
             on_behalf_of: None,
             agent: None,
             task_id: None,
+            operation: None,
+            target_agent: None,
             upstream: None,
             tool: None,
             decision: None,

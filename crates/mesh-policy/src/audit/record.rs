@@ -11,6 +11,8 @@ pub enum Outcome {
     Ok,
     /// The tool answered that it failed (`isError`).
     ToolError,
+    /// The agent answered with an error.
+    AgentError,
     /// The request or the answer broke the protocol, or the upstream answered with a protocol error.
     ProtocolError,
     /// No rule allowed it.
@@ -35,6 +37,7 @@ impl Outcome {
         match self {
             Self::Ok => "ok",
             Self::ToolError => "tool_error",
+            Self::AgentError => "agent_error",
             Self::ProtocolError => "protocol_error",
             Self::Denied => "denied",
             Self::NotFound => "not_found",
@@ -65,7 +68,7 @@ pub struct AuditRecord {
     pub time: Timestamp,
     /// Unique, and sorted by time (UUIDv7).
     pub id: String,
-    /// What was asked for: `tools/call`.
+    /// What was asked for: `tools/call`, `message/send`, `task/read` …
     pub action: String,
     /// Whose data it touched; absent when the caller was not authenticated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,6 +88,12 @@ pub struct AuditRecord {
     /// The task the call belongs to, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<TaskId>,
+    /// The operation of A2A, by its name in 1.0, of a request to an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// The agent that was asked; what the caller wrote, when there is none of that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_agent: Option<String>,
     /// The upstream, as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,

@@ -5,6 +5,7 @@
 //! [`Taps`] is another kind of run: many clients follow one task of a `scripted-worker`.
 
 mod a2a;
+mod chunks;
 pub(crate) mod connection;
 mod drive;
 mod mcp;

@@ -1,5 +1,6 @@
 //! One client that follows a task: a socket and little else, so that a thousand of them cost less than what they measure.
 
+use super::chunks::Chunks;
 use super::connection::begin;
 use super::sse::SseReader;
 use super::stamps::{Stamps, now};
@@ -12,11 +13,10 @@ use tokio::net::{TcpSocket, TcpStream};
 const SMALL_WINDOW: u32 = 4096;
 
 /// A stream of events that has begun.
-///
-/// The framing of HTTP is not looked at: a host sends whole events in a piece. If it did not, stamps would be missing, and that
-/// is an error of the run.
 pub(super) struct Tap {
     stream: TcpStream,
+    /// `None` if the body is not chunked.
+    chunks: Option<Chunks>,
     reader: SseReader,
     stamps: Stamps,
     completed: bool,
@@ -37,7 +37,7 @@ impl Tap {
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
         stream.write_all(request).await.map_err(|e| format!("request: {e}"))?;
         let (reader, stamps, delays) = (SseReader::default(), Stamps::default(), Vec::new());
-        let mut tap = Self { stream, reader, stamps, completed: false, delays };
+        let mut tap = Self { stream, chunks: None, reader, stamps, completed: false, delays };
         let mut head = Vec::new();
         let body = loop {
             let (bytes, count) = tap.read().await?;
@@ -46,7 +46,9 @@ impl Tap {
                 break head.split_off(end + 4);
             }
         };
-        let is_stream = String::from_utf8_lossy(&head).to_ascii_lowercase().contains("text/event-stream");
+        let lines = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        let is_stream = lines.contains("text/event-stream");
+        tap.chunks = lines.contains("transfer-encoding: chunked").then(Chunks::default);
         if !head.starts_with(b"HTTP/1.1 200") || !is_stream {
             return Err(format!("no stream: {} {}", begin(&head), begin(&body)));
         }
@@ -88,7 +90,14 @@ impl Tap {
     /// Returns how many events were complete.
     fn take(&mut self, bytes: &[u8]) -> Result<usize, String> {
         let time = now();
-        self.reader.push(bytes);
+        match &mut self.chunks {
+            None => self.reader.push(bytes),
+            Some(chunks) => {
+                let mut content = Vec::with_capacity(bytes.len());
+                chunks.take(bytes, &mut content)?;
+                self.reader.push(&content);
+            }
+        }
         let mut events = 0;
         while let Some(event) = self.reader.next_event() {
             events += 1;

@@ -29,7 +29,7 @@ pub(super) struct Listener {
     pub(super) exchange: Arc<Exchange>,
     pub(super) session: Arc<HttpSession>,
     /// The session is in use as long as somebody listens.
-    pub(super) place: Option<Place<HttpSession>>,
+    pub(super) _place: Option<Place<HttpSession>>,
     pub(super) conversation: Arc<Conversation>,
     pub(super) wanted: Wanted,
     pub(super) askers: Arc<Askers>,

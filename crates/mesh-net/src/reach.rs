@@ -1,4 +1,4 @@
-//! Which addresses may be called: a client must not use the mesh to reach what only the mesh can reach.
+//! Which addresses may be called on a client's word: nobody must use the mesh to reach what only the mesh can reach.
 //!
 //! A URL is checked when it is given, and every address that its name stands for when a connection is made to it: the
 //! connection goes to exactly the address that was checked. Redirects are not followed.
@@ -10,16 +10,17 @@ use std::sync::Arc;
 use url::{Host, Url};
 
 /// What may be called although it is not public.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Allowed {
+#[derive(Clone, Debug)]
+pub struct Allowed {
     networks: Vec<IpNet>,
     names: Vec<String>,
+    setting: &'static str,
 }
 
 impl Allowed {
-    /// Reads the list of the mesh file: networks, addresses, names.
-    pub(crate) fn new(entries: &[String]) -> Self {
-        let mut allowed = Self::default();
+    /// Reads a list of the mesh file: networks, addresses, names. `setting` is its name there, for messages.
+    pub fn new(setting: &'static str, entries: &[String]) -> Self {
+        let mut allowed = Self { networks: Vec::new(), names: Vec::new(), setting };
         for entry in entries {
             let network = entry.parse().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
             match network {
@@ -35,12 +36,15 @@ impl Allowed {
     }
 
     /// Whether an address may be connected to.
-    pub(crate) fn address(&self, address: IpAddr) -> bool {
+    pub fn address(&self, address: IpAddr) -> bool {
         is_public(address) || self.networks.iter().any(|network| network.contains(&address))
     }
 
     /// Checks a URL as far as that needs no name server.
-    pub(crate) fn check_url(&self, url: &Url) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// What is wrong with it, to be put behind its name.
+    pub fn check_url(&self, url: &Url) -> Result<(), String> {
         if !url.username().is_empty() || url.password().is_some() {
             return Err("must not contain a user; use authentication".to_owned());
         }
@@ -51,7 +55,7 @@ impl Allowed {
             None => return Err("names no host".to_owned()),
         };
         if literal.is_some_and(|address| !self.address(address)) {
-            return Err("is an address that this mesh does not call (push.allow)".to_owned());
+            return Err(format!("is an address that this mesh does not call ({})", self.setting));
         }
         let listed = match literal {
             Some(address) => self.networks.iter().any(|network| network.contains(&address)),
@@ -60,14 +64,15 @@ impl Allowed {
         match url.scheme() {
             "https" => Ok(()),
             "http" if listed => Ok(()),
-            "http" => Err("must be https; plain http only for what push.allow lists".to_owned()),
+            "http" => Err(format!("must be https; plain http only for what {} lists", self.setting)),
             _ => Err("must be https".to_owned()),
         }
     }
 }
 
 /// Resolves names to the addresses that may be called.
-pub(super) struct Checked(pub(super) Arc<Allowed>);
+#[derive(Clone, Debug)]
+pub struct Checked(pub Arc<Allowed>);
 
 impl Resolve for Checked {
     fn resolve(&self, name: Name) -> Resolving {
@@ -77,7 +82,8 @@ impl Resolve for Checked {
             let listed = allowed.names(name.as_str());
             let good: Vec<SocketAddr> = found.filter(|found| listed || allowed.address(found.ip())).collect();
             if good.is_empty() {
-                return Err("the name stands for no address that this mesh calls (push.allow)".into());
+                let setting = allowed.setting;
+                return Err(format!("the name stands for no address that this mesh calls ({setting})").into());
             }
             Ok(Box::new(good.into_iter()) as Addrs)
         })
@@ -85,7 +91,7 @@ impl Resolve for Checked {
 }
 
 /// Whether an address is one of the public Internet, as the registries of special addresses (RFC 6890) have it.
-pub(crate) fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
@@ -201,7 +207,7 @@ mod tests {
 
     fn check(url: &str, allow: &[&str]) -> Result<(), String> {
         let allow: Vec<String> = allow.iter().map(|entry| (*entry).to_owned()).collect();
-        Allowed::new(&allow).check_url(&Url::parse(url).unwrap())
+        Allowed::new("push.allow", &allow).check_url(&Url::parse(url).unwrap())
     }
 
     #[test]
@@ -232,7 +238,7 @@ mod tests {
     async fn a_name_that_stands_for_a_private_address_is_not_called() {
         let resolve = |allow: &[&str]| {
             let allow: Vec<String> = allow.iter().map(|entry| (*entry).to_owned()).collect();
-            Checked(Arc::new(Allowed::new(&allow))).resolve("localhost".parse().unwrap())
+            Checked(Arc::new(Allowed::new("push.allow", &allow))).resolve("localhost".parse().unwrap())
         };
         assert!(resolve(&[]).await.is_err());
         assert!(resolve(&["localhost"]).await.is_ok());
