@@ -13,6 +13,9 @@
 #![allow(dead_code, unused_imports)] // While the parts are being joined.
 
 mod directory;
+#[cfg(feature = "fuzzing")]
+#[allow(missing_docs)]
+pub mod fuzzing;
 mod gateway;
 mod identity;
 mod metrics;

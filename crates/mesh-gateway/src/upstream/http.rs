@@ -3,21 +3,26 @@
 mod answer;
 mod exchange;
 mod link;
+mod listen;
 mod pieces;
 mod session;
 mod socket;
 
 use self::exchange::{Exchange, Reply};
+use self::listen::Listener;
 use self::session::{Generation, HttpSession, Initialized};
 use super::outgoing::notification;
+use super::questions::Askers;
 use super::sessions::{Place, Sessions};
-use super::{Answer, Answered, Conversation, Opened, Outgoing, Upstream, UpstreamError};
+use super::{
+    Announcement, Answer, Answered, Conversation, Opened, Outgoing, Upstream, UpstreamError, Wanted,
+};
 use crate::settings::Settings;
 use futures_util::{StreamExt, stream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, mpsc};
 
 /// Cancellations that may be on their way to one upstream at the same time; more are left out.
 const CANCELLATIONS: usize = 16;
@@ -30,6 +35,7 @@ pub(crate) struct HttpUpstream {
     /// Replaced as a whole when the server has changed its generation.
     generation: Mutex<Arc<OnceCell<Generation>>>,
     sessions: Sessions<HttpSession>,
+    askers: Arc<Askers>,
     next_id: AtomicU64,
     cancellations: Arc<Semaphore>,
 }
@@ -54,6 +60,7 @@ impl HttpUpstream {
             exchange: Arc::new(exchange),
             generation: Mutex::default(),
             sessions: Sessions::new(settings.limits.sessions, settings.session_idle),
+            askers: Arc::default(),
             next_id: AtomicU64::new(1),
             cancellations: Arc::new(Semaphore::new(CANCELLATIONS)),
         })
@@ -100,6 +107,18 @@ impl HttpUpstream {
         }
     }
 
+    /// Asks for the changes of resources. What a server refuses is not heard of.
+    async fn subscribe(&self, session: &Arc<HttpSession>, uris: &[String]) {
+        for uri in uris {
+            let (outgoing, id) = (listen::subscription(uri), self.next_id());
+            let body = outgoing.encode(id, &session.revision);
+            let answered = self.exchange.call(session, &outgoing, id, body).await;
+            if !matches!(answered, Ok(Reply::Answer(Answer::Result(_)))) {
+                tracing::debug!(upstream = &*self.exchange.upstream, uri, "its changes are not announced");
+            }
+        }
+    }
+
     fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
@@ -109,6 +128,7 @@ impl HttpUpstream {
 impl Upstream for HttpUpstream {
     async fn request(&self, outgoing: Outgoing<'_>) -> Result<Answered, UpstreamError> {
         let conversation = &outgoing.conversation;
+        let _askable = self.askers.enter(&conversation.key, outgoing.asker.as_ref());
         // The second turn is for a server that says it has not even looked at the request.
         for turn in 0..2 {
             let used = self.session(conversation).await?;
@@ -164,6 +184,40 @@ impl Upstream for HttpUpstream {
         // What the server says about itself was heard by whoever opened that session; it is the same for all.
         let opened = self.session(&Conversation::own()).await?.session.lend(target, false)?;
         Ok(Opened { revision: pinned.revision.clone(), session: Some(pinned.clone()), ..opened })
+    }
+
+    async fn listen(
+        &self,
+        conversation: &Arc<Conversation>,
+        wanted: Wanted,
+    ) -> Result<mpsc::Receiver<Announcement>, UpstreamError> {
+        // The second turn is for a session that the server has forgotten.
+        for turn in 0..2 {
+            let used = self.session(conversation).await?;
+            let (session, place) = (Arc::clone(&used.session), used.place.clone());
+            let listener = Listener {
+                exchange: Arc::clone(&self.exchange),
+                session,
+                place,
+                conversation: Arc::clone(conversation),
+                wanted: wanted.clone(),
+                askers: Arc::clone(&self.askers),
+                id: self.next_id(),
+            };
+            match listener.start().await {
+                Ok(heard) => {
+                    if !used.session.revision.is_modern() {
+                        self.subscribe(&used.session, &wanted.updated).await;
+                    }
+                    return Ok(heard);
+                }
+                Err(UpstreamError::SessionLost) if turn == 0 && conversation.pinned.is_none() => {
+                    self.forget(conversation, &used);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(UpstreamError::unavailable("it forgets its session at once"))
     }
 
     async fn close(&self, conversation: &Arc<Conversation>) {
@@ -232,3 +286,6 @@ impl Drop for Cancel<'_> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

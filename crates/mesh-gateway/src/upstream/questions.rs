@@ -4,7 +4,7 @@ use super::outgoing::{answer_to_server, refusal};
 use super::{Answer, Asker};
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::{AbortHandle, JoinSet};
 
 /// Questions of one call that may be open at the same time; more are refused.
@@ -64,6 +64,63 @@ impl Questions {
     }
 }
 
+/// The key of a conversation, and the client of one of its calls.
+type OpenCall = ([u8; 32], Arc<dyn Asker>);
+
+/// The clients whose calls an upstream has open, for questions that do not say which call they are about.
+#[derive(Default)]
+pub(crate) struct Askers {
+    open: Mutex<Vec<OpenCall>>,
+}
+
+/// A call of a client that can be asked.
+pub(crate) struct Askable {
+    askers: Arc<Askers>,
+    asker: Arc<dyn Asker>,
+}
+
+/// Calls of several conversations are open.
+#[derive(Debug)]
+pub(crate) struct Several;
+
+impl Askers {
+    /// Registers a call until the answer is dropped. A call that cannot be asked costs nothing.
+    pub(crate) fn enter(self: &Arc<Self>, key: &[u8; 32], asker: Option<&Arc<dyn Asker>>) -> Option<Askable> {
+        let asker = Arc::clone(asker?);
+        self.lock().push((*key, Arc::clone(&asker)));
+        Some(Askable { askers: Arc::clone(self), asker })
+    }
+
+    /// Whom to ask in one conversation.
+    pub(crate) fn of(&self, key: &[u8; 32]) -> Option<Arc<dyn Asker>> {
+        let open = self.lock();
+        open.iter().rev().find(|(own, _)| own == key).map(|(_, asker)| Arc::clone(asker))
+    }
+
+    /// Whom to ask if all conversations share a connection: the only one that has a call open.
+    pub(crate) fn only(&self) -> Result<Option<Arc<dyn Asker>>, Several> {
+        let open = self.lock();
+        let Some((key, asker)) = open.last() else { return Ok(None) };
+        if open.iter().any(|(other, _)| other != key) {
+            return Err(Several);
+        }
+        Ok(Some(Arc::clone(asker)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<OpenCall>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Askable {
+    fn drop(&mut self) {
+        let mut open = self.askers.lock();
+        if let Some(at) = open.iter().position(|(_, asker)| Arc::ptr_eq(asker, &self.asker)) {
+            open.remove(at);
+        }
+    }
+}
+
 /// The message that answers a question.
 async fn answered(id: &str, answer: Answer) -> Vec<u8> {
     let (member, text) = match answer {
@@ -117,6 +174,23 @@ mod tests {
         assert_eq!(ask(&mut questions, "2", "refuse", &to), None);
         assert_eq!(replies.recv().await.unwrap(), br#"{"jsonrpc":"2.0","id":2,"error":{"code":1}}"#);
         assert!(ask(&mut questions, "3", "ping", &to).unwrap().contains(r#""result":{}"#));
+    }
+
+    #[test]
+    fn a_question_that_names_no_call_goes_to_the_only_conversation() {
+        let askers = Arc::new(Askers::default());
+        assert!(matches!(askers.only(), Ok(None)) && askers.enter(&[1; 32], None).is_none());
+        let echo = || Arc::new(Echo) as Arc<dyn Asker>;
+        let (first, second, other) = (echo(), echo(), echo());
+        let _first = askers.enter(&[1; 32], Some(&first));
+        let held = askers.enter(&[1; 32], Some(&second));
+        assert!(Arc::ptr_eq(&askers.only().unwrap().unwrap(), &second));
+        drop(held);
+        let foreign = askers.enter(&[2; 32], Some(&other));
+        assert!(askers.only().is_err());
+        assert!(Arc::ptr_eq(&askers.of(&[1; 32]).unwrap(), &first));
+        drop(foreign);
+        assert!(Arc::ptr_eq(&askers.only().unwrap().unwrap(), &first));
     }
 
     #[tokio::test]

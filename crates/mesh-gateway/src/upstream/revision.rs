@@ -5,6 +5,7 @@ use crate::wire::object::RawObject;
 use crate::wire::{IMPLEMENTATION, LEGACY_VERSIONS, MODERN_VERSION};
 use bytes::Bytes;
 use serde::Deserialize;
+use std::borrow::Cow;
 
 /// Longest description of itself that a server's session keeps.
 const DESCRIPTION: usize = 256 << 10;
@@ -117,7 +118,7 @@ pub(crate) fn describe(
     let unreadable = || UpstreamError::bad_answer("its description of itself cannot be read");
     let text = std::str::from_utf8(described).map_err(|_| unreadable())?;
     let mut object = RawObject::parse_lenient(text).map_err(|_| unreadable())?;
-    let capabilities = object.take("capabilities").unwrap_or("{}".into()).into_owned().into();
+    let capabilities = object.take("capabilities").map_or_else(|| "{}".to_owned(), Cow::into_owned).into();
     Ok(Opened { revision: revision.clone(), capabilities, answer: object.to_text().into(), session })
 }
 
