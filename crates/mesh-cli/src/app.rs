@@ -32,8 +32,10 @@ pub(crate) fn main() -> ExitCode {
 
 async fn run(command: Command, printer: &Printer) -> Outcome {
     // It has its own way of ending: it drains.
-    if let Command::Up(args) = command {
-        return commands::up::run(args, printer).await;
+    match command {
+        Command::Up(args) => return commands::up::run(args, printer).await,
+        Command::Gateway(args) => return commands::gateway::run(args, printer).await,
+        _ => {}
     }
     tokio::select! {
         // In this order: Ctrl-C is listened to before anything begins.
@@ -46,6 +48,9 @@ async fn run(command: Command, printer: &Printer) -> Outcome {
 async fn dispatch(command: Command, printer: &Printer) -> Outcome {
     match command {
         Command::Up(args) => commands::up::run(args, printer).await,
+        Command::Gateway(args) => commands::gateway::run(args, printer).await,
+        Command::Upstreams(args) => commands::upstreams::run(args, printer).await,
+        Command::Reload(args) => commands::reload::run(args, printer).await,
         Command::Send(args) => commands::send::run(args, printer).await,
         Command::Tap(args) => commands::tap::run(args, printer).await,
         Command::Tasks(args) => commands::tasks::run(args, printer).await,

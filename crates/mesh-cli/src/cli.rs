@@ -1,9 +1,11 @@
 //! The command line.
 
 mod card;
+mod gateway;
 mod store;
 
 pub(crate) use card::{CardCommand, CardKeygenArgs, CardShowArgs, CardVerifyArgs, KeyAlgorithm};
+pub(crate) use gateway::{AdminArgs, ReloadArgs, RunGatewayArgs, UpstreamsArgs};
 pub(crate) use store::{BackupArgs, DoctorArgs, RestoreArgs, StoreArgs};
 
 use crate::output::Format;
@@ -26,6 +28,7 @@ Exit status:
 
 Environment:
   AGENT_GATEWAY_URL  the gateway, where --gateway is not given
+  AGENT_ADMIN_URL    the admin listener, where --admin is not given
   AGENTMESH_LOG      which log lines are written, like `info` or `mesh_host=debug,warn`
   NO_COLOR           no colours";
 
@@ -45,6 +48,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Up(UpArgs),
+    Gateway(RunGatewayArgs),
     Send(SendArgs),
     Tap(TapArgs),
     Tasks(TasksArgs),
@@ -59,6 +63,8 @@ pub(crate) enum Command {
     },
     Tools(ToolsArgs),
     Call(CallArgs),
+    Upstreams(UpstreamsArgs),
+    Reload(ReloadArgs),
     /// Push notifications of a task
     Push {
         #[command(subcommand)]
@@ -330,11 +336,20 @@ pub(crate) struct AgentsArgs {
 #[command(after_help = "\
 Examples:
   agentmesh tools --search \"customer address\"
+  agentmesh tools --category crm --query \"the address of a customer\"
   agentmesh tools --mcp http://127.0.0.1:9001/mcp")]
 pub(crate) struct ToolsArgs {
     /// Only tools that have to do with these words, best first
     #[arg(long, value_name = "WORDS")]
     pub(crate) search: Option<String>,
+
+    /// Only tools of this category, as the gateway knows it
+    #[arg(long, value_name = "CATEGORY", conflicts_with_all = ["search", "mcp"])]
+    pub(crate) category: Option<String>,
+
+    /// What the tools are needed for: the gateway ranks them, best first
+    #[arg(long, value_name = "WORDS", conflicts_with_all = ["search", "mcp"])]
+    pub(crate) query: Option<String>,
 
     #[command(flatten)]
     pub(crate) mcp: McpArgs,

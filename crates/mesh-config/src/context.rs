@@ -48,6 +48,8 @@ pub(crate) struct Context<'a> {
     pub(crate) facts: Facts,
     pub(crate) findings: Vec<Finding>,
     pub(crate) omitted: usize,
+    /// What the whole is called.
+    pub(crate) whole: &'static str,
     folder: &'a Path,
     env: &'a dyn Fn(&str) -> Option<String>,
     steps: Vec<Step>,
@@ -65,6 +67,7 @@ impl<'a> Context<'a> {
             facts: Facts::default(),
             findings: Vec::new(),
             omitted: 0,
+            whole: "the mesh file",
             folder,
             env,
             steps: Vec::new(),
@@ -93,7 +96,7 @@ impl<'a> Context<'a> {
 
     /// Where we are, for use in a sentence.
     pub(crate) fn place(&self) -> String {
-        if self.steps.is_empty() { "the mesh file".to_owned() } else { self.path() }
+        if self.steps.is_empty() { self.whole.to_owned() } else { self.path() }
     }
 
     /// The key whose value is being decoded, or `node` itself where there is no key.

@@ -2,6 +2,7 @@
 
 mod any;
 mod collections;
+mod globs;
 mod names;
 mod net;
 mod paths;
@@ -10,8 +11,9 @@ mod units;
 
 pub(crate) use any::{Flag, JsonObject};
 pub(crate) use collections::{List, NonEmpty, Opt};
+pub(crate) use globs::{AnyJson, ArgumentName, ToolGlob, UpstreamRef};
 pub(crate) use names::{
-    AgentName, EnvName, ExtensionUri, HeaderName, Id, Named, PeerRef, PythonEntry, UpstreamName,
+    AgentName, EnvName, ExtensionUri, HeaderName, Id, NameRule, Named, PeerRef, PythonEntry, UpstreamName,
 };
 pub(crate) use net::{Listen, Url};
 pub(crate) use paths::{PathFromFile, PathInStorage};

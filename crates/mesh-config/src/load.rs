@@ -1,12 +1,13 @@
 //! From a file to a mesh.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
 use crate::context::Context;
 use crate::diagnostic::{Diagnostic, Report};
-use crate::model::Mesh;
+use crate::model::{Fragment, Mesh};
 use crate::render::{Finding, report};
 use crate::secret::names_secret;
 use crate::section::Kind;
@@ -80,6 +81,53 @@ pub fn check(text: &str, file_name: &str, options: &LoadOptions<'_>) -> Checked 
     check_in(text, file_name, Path::new(file_name).parent().unwrap_or_else(|| Path::new("")), options)
 }
 
+/// Reads a file of the watched directory. `taken` has the names that upstreams and toolsets elsewhere have, each with the place.
+///
+/// # Errors
+/// Everything that is wrong with it, also when it cannot be read at all.
+pub fn load_fragment(
+    path: &Path,
+    taken: &BTreeMap<String, String>,
+    options: &LoadOptions<'_>,
+) -> Result<Fragment, Report> {
+    let file_name = path.to_string_lossy();
+    let text = read(path).map_err(|message| whole_file(&file_name, message))?;
+    let absolute = std::path::absolute(path)
+        .map_err(|error| whole_file(&file_name, format!("cannot find the folder of the file: {error}")))?;
+    let folder = absolute.parent().unwrap_or_else(|| Path::new("/"));
+    fragment_in(&text, &file_name, folder, taken, options)
+}
+
+/// Reads a file of the watched directory that is already in memory. Does no I/O.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse_fragment(
+    text: &str,
+    file_name: &str,
+    taken: &BTreeMap<String, String>,
+    options: &LoadOptions<'_>,
+) -> Result<Fragment, Report> {
+    let folder = Path::new(file_name).parent().unwrap_or_else(|| Path::new(""));
+    fragment_in(text, file_name, folder, taken, options)
+}
+
+fn fragment_in(
+    text: &str,
+    file_name: &str,
+    folder: &Path,
+    taken: &BTreeMap<String, String>,
+    options: &LoadOptions<'_>,
+) -> Result<Fragment, Report> {
+    let (fragment, report) = read_in(text, file_name, folder, options, |root, cx| {
+        cx.whole = "a file of the watched directory";
+        let fragment = Fragment::decode(root, cx);
+        crate::check::across_fragment(root, taken, cx);
+        fragment
+    });
+    fragment.ok_or(report)
+}
+
 fn finish(checked: Checked) -> Result<Mesh, Report> {
     checked.mesh.ok_or(checked.report)
 }
@@ -107,29 +155,42 @@ fn too_large() -> String {
 }
 
 fn check_in(text: &str, file_name: &str, folder: &Path, options: &LoadOptions<'_>) -> Checked {
+    let (mesh, report) = read_in(text, file_name, folder, options, |root, cx| decode(root, cx, options));
+    Checked { mesh, report }
+}
+
+/// Reads `text` and lets `decode` make something of it. There is nothing if the report has errors.
+fn read_in<T>(
+    text: &str,
+    file_name: &str,
+    folder: &Path,
+    options: &LoadOptions<'_>,
+    decode: impl FnOnce(&Node, &mut Context<'_>) -> Option<T>,
+) -> (Option<T>, Report) {
     if text.len() > MAX_FILE_BYTES {
-        return Checked { mesh: None, report: whole_file(file_name, too_large()) };
+        return (None, whole_file(file_name, too_large()));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source::new(file_name.to_owned(), text);
     let (root, findings) = tree::read(text);
     let Some(root) = root else {
-        return Checked { mesh: None, report: report(findings, 0, &source, &[]) };
+        return (None, report(findings, 0, &source, &[]));
     };
     let mut cx = Context::new(&source, folder, options.env);
     for Finding { severity, span, message, help } in findings {
         cx.note(severity, span, message, help);
     }
-    let mesh = decode(&root, &mut cx, options);
+    let empty = Node { span: Span::point(1, 1), value: Value::Map(Vec::new()) };
+    let decoded = decode(if root.is_null() { &empty } else { &root }, &mut cx);
     let mut masks = Vec::new();
     find_secrets(&root, "", &mut masks);
     let report = report(cx.findings, cx.omitted, &source, &masks);
-    Checked { mesh: mesh.filter(|_| report.errors() == 0), report }
+    let good = report.errors() == 0;
+    (decoded.filter(|_| good), report)
 }
 
 fn decode(root: &Node, cx: &mut Context<'_>, options: &LoadOptions<'_>) -> Option<Mesh> {
-    let empty = Node { span: Span::point(1, 1), value: Value::Map(Vec::new()) };
-    let mesh = Mesh::decode(if root.is_null() { &empty } else { root }, cx);
+    let mesh = Mesh::decode(root, cx);
     let auth = mesh.as_ref().map(|mesh| mesh.access.auth);
     crate::check::across(root, auth.unwrap_or(crate::model::Auth::Off), cx, options.insecure);
     mesh.map(|mut mesh| {

@@ -1,11 +1,15 @@
 //! The gateway as its owner sees it: made, started, asked for its health, shut down.
 
 use crate::directory::Directory;
+use crate::discovery::{ReloadHandle, ReloadMetrics, ReloadOutcome, Reloaded, UpstreamSet};
 use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::rejection::Rejection;
-use crate::settings::Settings;
+use crate::server::{OpenQuestions, Parked};
+use crate::session::{Memory, Seal};
+use crate::settings::{Hosts, Settings};
 use crate::upstream::RegisteredUpstream;
+use crate::versions::VersionMetrics;
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use mesh_core::trace::Tracer;
@@ -14,12 +18,16 @@ use mesh_policy::{AuditSink, Authorizer};
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use crate::upstream::SetupError;
+
+/// How much longer than a call may take a retired upstream may be used.
+const RETIRE_GRACE: Duration = Duration::from_secs(1);
 
 /// What the gateway is wired to.
 #[derive(Clone)]
@@ -51,11 +59,26 @@ pub struct UpstreamHealth {
 pub struct Gateway {
     pub(crate) wiring: Wiring,
     pub(crate) metrics: Metrics,
+    pub(crate) versions: VersionMetrics,
+    pub(crate) reloads: ReloadMetrics,
     pub(crate) directory: Directory,
+    /// Seals what clients keep for us.
+    pub(crate) seal: Seal,
+    pub(crate) sessions: Memory,
+    pub(crate) questions: Arc<OpenQuestions>,
+    pub(crate) parked: Arc<Parked>,
     /// What the configuration made; replaced as a whole.
     plan: ArcSwap<Plan>,
     closing: CancellationToken,
+    /// Cancelled when open calls have had their grace.
+    ending: CancellationToken,
     calls: TaskTracker,
+    /// Upstreams of earlier plans that are being ended.
+    retiring: TaskTracker,
+    /// A reload that is under way.
+    following: TaskTracker,
+    /// How many plans there were.
+    plans: watch::Sender<u64>,
 }
 
 impl Gateway {
@@ -63,11 +86,21 @@ impl Gateway {
     pub fn new(settings: Settings, wiring: Wiring, registry: &mut Registry) -> Result<Arc<Self>, SetupError> {
         Ok(Arc::new(Self {
             directory: Directory::new(&settings)?,
+            seal: Seal::new(settings.session_key.as_ref().map(|key| key.expose().as_bytes())),
+            sessions: Memory::new(),
+            questions: Arc::default(),
+            parked: Arc::default(),
             metrics: Metrics::register(registry),
+            versions: VersionMetrics::register(registry),
+            reloads: ReloadMetrics::register(registry),
             plan: ArcSwap::from_pointee(Plan::new(settings)?),
             wiring,
             closing: CancellationToken::new(),
+            ending: CancellationToken::new(),
             calls: TaskTracker::new(),
+            retiring: TaskTracker::new(),
+            following: TaskTracker::new(),
+            plans: watch::Sender::new(1),
         }))
     }
 
@@ -87,9 +120,68 @@ impl Gateway {
         }
     }
 
+    /// The admin API of the gateway, for a listener that answers the `hosts`.
+    pub fn admin_router(self: &Arc<Self>, reload: ReloadHandle, hosts: Hosts) -> axum::Router {
+        crate::admin::router(self, reload, hosts)
+    }
+
+    /// Takes over other upstreams and toolsets, without a call that fails for it. New upstreams are started first, and asked for their
+    /// tools for as long as a list may take; then the plan is replaced; then what is no longer in it is ended after its last call, at the
+    /// latest when no call can be open any more. Only one caller at a time: the reloader.
+    pub(crate) async fn follow(&self, set: UpstreamSet, reloaded: &mut Reloaded) -> Result<(), SetupError> {
+        let _under_way = self.following.token();
+        let before = self.plan();
+        reloaded.kept = before.upstreams.len();
+        if before.settings.upstreams == set.upstreams && before.settings.toolsets == set.toolsets {
+            return Ok(());
+        }
+        let UpstreamSet { upstreams, toolsets } = set;
+        let next = before.next(Settings { upstreams, toolsets, ..before.settings.clone() })?;
+        let difference = next.difference(&before);
+        let new = difference.added.iter().chain(&difference.replaced).filter_map(|id| next.upstreams.get(id));
+        let new: Vec<_> = new.cloned().collect();
+        for upstream in &new {
+            upstream.start();
+        }
+        let lists = join_all(new.iter().map(|upstream| upstream.tools()));
+        let Some(lists) = self.closing.run_until_cancelled(lists).await else {
+            join_all(new.iter().map(|upstream| upstream.shutdown(RETIRE_GRACE))).await;
+            return Ok(());
+        };
+        self.plan.store(Arc::new(next));
+        self.plans.send_modify(|plans| *plans += 1);
+
+        let grace = before.settings.call_timeout + RETIRE_GRACE;
+        for id in difference.replaced.iter().chain(&difference.removed) {
+            if let Some(old) = before.upstreams.get(id).cloned() {
+                let ending = self.ending.clone();
+                self.retiring.spawn(async move { old.retire(grace, &ending).await });
+            }
+        }
+        let names = |ids: Vec<Arc<str>>| ids.iter().map(|id| id.to_string()).collect();
+        let late = new.iter().zip(&lists).filter(|(_, list)| list.failure().is_some());
+        reloaded.unavailable = late.map(|(upstream, _)| upstream.id.to_string()).collect();
+        reloaded.outcome = ReloadOutcome::Changed;
+        reloaded.kept = difference.kept;
+        reloaded.added = names(difference.added);
+        reloaded.replaced = names(difference.replaced);
+        reloaded.removed = names(difference.removed);
+        Ok(())
+    }
+
     /// What the configuration made, as of now. A request takes it once, and keeps to it.
     pub(crate) fn plan(&self) -> Arc<Plan> {
         self.plan.load_full()
+    }
+
+    /// Cancelled when the gateway ends.
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.closing
+    }
+
+    /// Changes whenever there is another plan: whoever was told of lists may have to be told again.
+    pub(crate) fn plans(&self) -> watch::Receiver<u64> {
+        self.plans.subscribe()
     }
 
     /// Whether new calls are taken.
@@ -119,9 +211,17 @@ impl Gateway {
         if tokio::time::timeout(grace / 2, self.calls.wait()).await.is_err() {
             tracing::warn!(open = self.calls.len(), "calls were still open at the end of their grace period");
         }
+        self.ending.cancel();
         let rest = deadline.saturating_duration_since(Instant::now());
+        for tracker in [&self.following, &self.retiring] {
+            tracker.close();
+        }
+        // It is quick now: nobody waits for new upstreams any more.
+        let _ = tokio::time::timeout(rest, self.following.wait()).await;
         let plan = self.plan();
-        join_all(plan.upstreams.values().map(|upstream| upstream.shutdown(rest))).await;
+        let retired = tokio::time::timeout(rest, self.retiring.wait());
+        let (_, _) =
+            tokio::join!(retired, join_all(plan.upstreams.values().map(|upstream| upstream.shutdown(rest))));
         if let Err(error) = self.wiring.audit.flush().await {
             tracing::error!(%error, "the audit log was not flushed");
         }

@@ -5,6 +5,8 @@
 //! with a handshake. No session is kept for a client, so any replica can serve any request.
 //!
 //! - `server`: the way of a request; `server/call.rs` has the order in which a tool call passes its phases.
+//! - `plan`: what a configuration makes, replaced as a whole; `discovery`: where the configuration comes from while the gateway runs.
+//! - `toolset`, `selection`, `versions`: chosen tools, what the mesh file says of tools, and two versions of an upstream.
 //! - `upstream`: MCP servers behind the gateway, over HTTP or as child processes, each with its own bounds.
 //! - `directory`: the mesh's agents and their cards.
 //! - `wire`: envelopes with raw members, so that what is forwarded stays as it is.
@@ -12,7 +14,9 @@
 
 #![allow(dead_code, unused_imports)] // While the parts are being joined.
 
+mod admin;
 mod directory;
+mod discovery;
 #[cfg(feature = "fuzzing")]
 #[allow(missing_docs)]
 pub mod fuzzing;
@@ -23,10 +27,19 @@ mod names;
 mod observe;
 mod plan;
 mod rejection;
+mod selection;
 mod server;
+mod session;
 mod settings;
+mod toolset;
 mod upstream;
+mod versions;
 mod wire;
 
+pub use discovery::{
+    Discovery, Found, MeshFile, Problem, ReloadHandle, ReloadOutcome, Reloaded, Reloader, UpstreamSet,
+    Variables, WatchedFolder,
+};
 pub use gateway::{Gateway, SetupError, UpstreamHealth, Wiring};
+pub use server::{StdioError, serve_stdio};
 pub use settings::{AgentSite, Hosts, Limits, Settings};

@@ -29,6 +29,19 @@ pub(crate) fn federated(upstream: &str, tool: &str) -> String {
     name
 }
 
+/// The URI, or URI template, under which a resource of an upstream appears: `{upstream}+{uri}`.
+///
+/// An upstream's id has no `+`, so the first one ends it, and the id becomes the first part of the scheme. What is behind it is
+/// the upstream's own and stays as it is: a template can be expanded before or after.
+pub(crate) fn federated_uri(upstream: &str, uri: &str) -> String {
+    format!("{upstream}+{uri}")
+}
+
+/// The upstream that a federated URI belongs to, and its own URI.
+pub(crate) fn upstream_of_uri(federated: &str) -> Option<(&str, &str)> {
+    federated.split_once('+')
+}
+
 /// The upstream that a federated name belongs to.
 pub(crate) fn upstream_of(federated: &str) -> Option<&str> {
     federated.split_once('_').map(|(upstream, _)| upstream)
@@ -53,5 +66,9 @@ mod tests {
         assert!(federated("crm", "größe").is_ascii());
         assert_eq!(upstream_of(&dotted), Some("crm"));
         assert_eq!(upstream_of("crm"), None);
+        let template = federated_uri("crm", "file:///{+path}");
+        assert_eq!(template, "crm+file:///{+path}");
+        assert_eq!(upstream_of_uri(&template), Some(("crm", "file:///{+path}")));
+        assert_eq!(upstream_of_uri("file:///x"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! One tool call, as it is written down: its audit record, its metrics, its spans, its log line.
+//! One call, as it is written down: its audit record, its metrics, its spans, its log line.
 
 use crate::gateway::Gateway;
 use crate::identity::Caller;
@@ -34,8 +34,9 @@ impl CallTrace {
 
 /// An open call. It is written down exactly once: when it is closed, or, with the outcome "client gone", when the future
 /// that held it is dropped.
-pub(crate) struct Observed<'a> {
-    gateway: &'a Gateway,
+pub(crate) struct Observed {
+    gateway: Arc<Gateway>,
+    method: &'static str,
     audit: Option<AuditEntry>,
     trace: CallTrace,
     started: Instant,
@@ -49,18 +50,19 @@ pub(crate) struct Observed<'a> {
     open: Option<TaskTrackerToken>,
 }
 
-impl<'a> Observed<'a> {
-    /// Opens the record. Without one, there is no call.
+impl Observed {
+    /// Opens the record. Without one, there is no call. `tool` is what the request names: a tool, a prompt, a URI.
     pub(crate) fn open(
-        gateway: &'a Gateway,
+        gateway: &Arc<Gateway>,
         trace: CallTrace,
+        (method, action): (&'static str, Action),
         tool: &str,
         arguments: Option<&str>,
     ) -> Result<Self, Rejection> {
         let clock = Arc::clone(&gateway.wiring.clock);
-        let mut audit = AuditEntry::open(&*gateway.wiring.audit, clock, Action::CallTool, &trace.server)
-            .map_err(|error| {
-                tracing::error!(%error, "a tool call was refused: it cannot be audited");
+        let mut audit =
+            AuditEntry::open(&*gateway.wiring.audit, clock, action, &trace.server).map_err(|error| {
+                tracing::error!(%error, "a call was refused: it cannot be audited");
                 Rejection::Audit
             })?;
         let shown: String = tool.chars().take(128).collect();
@@ -69,7 +71,8 @@ impl<'a> Observed<'a> {
             record.arguments_sha256 = arguments.map(digest);
         });
         Ok(Self {
-            gateway,
+            gateway: Arc::clone(gateway),
+            method,
             audit: Some(audit),
             trace,
             started: Instant::now(),
@@ -104,13 +107,20 @@ impl<'a> Observed<'a> {
     pub(crate) fn route(&mut self, route: &Route<'_>) {
         self.upstream = Some(Arc::clone(&route.upstream.id));
         self.tool = route.tool.to_string();
-        if let Some(known) = &route.known {
+        if let (Some(known), "tools/call") = (&route.known, self.method) {
             self.metric.clone_from(&known.federated);
         }
         self.note(|record| {
             record.upstream = Some(route.upstream.id.to_string());
             record.tool = Some(route.tool.to_string());
         });
+    }
+
+    /// The route by which the call goes in the end: another version of the upstream may take it.
+    pub(crate) fn served_by(&mut self, route: &Route<'_>) {
+        if self.upstream.as_ref() != Some(&route.upstream.id) {
+            self.upstream(&route.upstream.id);
+        }
     }
 
     /// The upstream is known, but not which of its tools was meant.
@@ -140,14 +150,17 @@ impl<'a> Observed<'a> {
         audit.close(outcome, kind);
         let took = self.started.elapsed();
         let error = (outcome != Outcome::Ok).then(|| kind.unwrap_or_else(|| outcome.name()));
-        self.gateway.metrics.ended(&self.metric, took, error);
+        let method = self.method;
+        if method == "tools/call" {
+            self.gateway.metrics.ended(&self.metric, took, error);
+        }
         self.spans(error);
         let (trace_id, upstream) =
             (self.trace.server.trace_id_hex(), self.upstream.as_deref().unwrap_or_default());
         let (tenant, tool, outcome, ms) = (&self.tenant, &self.tool, outcome.name(), took.as_millis());
         match error {
-            None => tracing::debug!(trace_id, tenant, upstream, tool, outcome, ms, "tools/call"),
-            Some(error) => tracing::info!(trace_id, tenant, upstream, tool, outcome, error, ms, "tools/call"),
+            None => tracing::debug!(trace_id, tenant, upstream, tool, outcome, ms, "{method}"),
+            Some(error) => tracing::info!(trace_id, tenant, upstream, tool, outcome, error, ms, "{method}"),
         }
     }
 
@@ -155,7 +168,7 @@ impl<'a> Observed<'a> {
         let end = self.gateway.wiring.clock.now();
         let attributes = || {
             vec![
-                ("mcp.method.name", "tools/call".to_owned()),
+                ("mcp.method.name", self.method.to_owned()),
                 ("gen_ai.tool.name", self.tool.clone()),
                 ("agentmesh.upstream", self.upstream.as_deref().unwrap_or_default().to_owned()),
                 ("agentmesh.tenant", self.tenant.clone()),
@@ -164,7 +177,7 @@ impl<'a> Observed<'a> {
         let span = |context, parent, kind, start| Span {
             context,
             parent,
-            name: "mcp tools/call",
+            name: span_name(self.method),
             kind,
             start,
             end,
@@ -180,9 +193,19 @@ impl<'a> Observed<'a> {
     }
 }
 
-impl Drop for Observed<'_> {
+impl Drop for Observed {
     fn drop(&mut self) {
         self.finish(Outcome::ClientGone, None);
+    }
+}
+
+fn span_name(method: &str) -> &'static str {
+    match method {
+        "tools/call" => "mcp tools/call",
+        "prompts/get" => "mcp prompts/get",
+        "resources/read" => "mcp resources/read",
+        "completion/complete" => "mcp completion/complete",
+        _ => "mcp tasks",
     }
 }
 

@@ -35,11 +35,17 @@ pub(crate) enum Rejection {
     // Route.
     UnknownUpstream { upstream: String },
     UnknownTool { tool: String },
+    UnknownPrompt { prompt: String },
+    UnknownResource { uri: String },
+    UnknownSession,
     // Authorize.
     Denied,
     // Limit.
     Busy { upstream: String },
+    TooManyParked,
     Draining,
+    // The client changed its mind.
+    Cancelled,
     // Upstream.
     Timeout { upstream: String, after: Duration },
     Upstream { upstream: String, error: UpstreamError },
@@ -61,11 +67,15 @@ impl Rejection {
             Self::InvalidParams(_)
             | Self::MissingMeta(_)
             | Self::UnknownTool { .. }
+            | Self::UnknownPrompt { .. }
+            | Self::UnknownResource { .. }
             | Self::UnknownUpstream { .. } => -32602,
             Self::HeaderMismatch(_) => -32020,
             Self::UnsupportedVersion { .. } => -32022,
             Self::Host(_) | Self::Origin(_) | Self::Denied => -31403,
-            Self::Busy { .. } => -31429,
+            Self::Busy { .. } | Self::TooManyParked => -31429,
+            Self::UnknownSession => -31404,
+            Self::Cancelled => -31499,
             Self::Audit | Self::Draining => -31503,
             Self::Timeout { .. } => -31504,
             Self::Upstream { error, .. } => match error {
@@ -73,6 +83,14 @@ impl Rejection {
                 UpstreamError::BadAnswer(_) | UpstreamError::TooLarge { .. } => -31502,
                 UpstreamError::SessionLost => -31404,
             },
+        }
+    }
+
+    /// The JSON-RPC code for a client of a revision: before 2026-07-28 a resource that is not there had one of its own.
+    pub(crate) fn code_for(&self, modern: bool) -> i32 {
+        match self {
+            Self::UnknownResource { .. } if !modern => -32002,
+            _ => self.code(),
         }
     }
 
@@ -93,7 +111,9 @@ impl Rejection {
             | Self::UnsupportedVersion { .. }
             | Self::MissingMeta(_) => StatusCode::BAD_REQUEST,
             Self::MethodNotFound { .. } if modern => StatusCode::NOT_FOUND,
-            Self::UnknownUpstream { .. } => StatusCode::NOT_FOUND,
+            Self::UnknownUpstream { .. } | Self::UnknownSession => StatusCode::NOT_FOUND,
+            // The client has to begin a new session (2025-11-25, transports, session management).
+            Self::Upstream { error: UpstreamError::SessionLost, .. } => StatusCode::NOT_FOUND,
             _ => StatusCode::OK,
         }
     }
@@ -117,6 +137,11 @@ impl Rejection {
             Self::Audit => "the call cannot be audited now, so it was not made".to_owned(),
             Self::UnknownUpstream { upstream } => format!("no upstream `{upstream}`"),
             Self::UnknownTool { tool } => format!("unknown tool `{tool}`"),
+            Self::UnknownPrompt { prompt } => format!("unknown prompt `{prompt}`"),
+            Self::UnknownResource { uri } => format!("resource `{uri}` not found"),
+            Self::UnknownSession => "the session is unknown or over: initialize again".to_owned(),
+            Self::TooManyParked => "too many calls wait for their clients' answers".to_owned(),
+            Self::Cancelled => "the client cancelled the request".to_owned(),
             Self::Denied => "access denied".to_owned(),
             Self::Busy { upstream } => format!("upstream `{upstream}` is busy: its queue is full"),
             Self::Draining => "the gateway is shutting down".to_owned(),
@@ -137,7 +162,10 @@ impl Rejection {
             Self::Busy { upstream } | Self::Timeout { upstream, .. } | Self::Upstream { upstream, .. } => {
                 Some(json!({ "kind": self.kind(), "upstream": upstream }))
             }
-            Self::Audit | Self::Draining | Self::Denied => Some(json!({ "kind": self.kind() })),
+            Self::UnknownResource { uri } => Some(json!({ "uri": uri })),
+            Self::Audit | Self::Draining | Self::Denied | Self::TooManyParked => {
+                Some(json!({ "kind": self.kind() }))
+            }
             _ => None,
         }
     }
@@ -145,9 +173,13 @@ impl Rejection {
     /// How audit records and metrics count it.
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
-            Self::UnknownUpstream { .. } | Self::UnknownTool { .. } => Outcome::NotFound,
+            Self::UnknownUpstream { .. }
+            | Self::UnknownTool { .. }
+            | Self::UnknownPrompt { .. }
+            | Self::UnknownResource { .. } => Outcome::NotFound,
+            Self::Cancelled => Outcome::ClientGone,
             Self::Denied => Outcome::Denied,
-            Self::Busy { .. } | Self::Draining => Outcome::Busy,
+            Self::Busy { .. } | Self::Draining | Self::TooManyParked => Outcome::Busy,
             Self::Timeout { .. } => Outcome::Timeout,
             Self::Upstream { error, .. } => match error {
                 UpstreamError::Unavailable(_)
@@ -177,6 +209,11 @@ impl Rejection {
             Self::Identity(_) => "identity",
             Self::UnknownUpstream { .. } => "unknown_upstream",
             Self::UnknownTool { .. } => "unknown_tool",
+            Self::UnknownPrompt { .. } => "unknown_prompt",
+            Self::UnknownResource { .. } => "unknown_resource",
+            Self::UnknownSession => "unknown_session",
+            Self::TooManyParked => "too_many_parked",
+            Self::Cancelled => "cancelled",
             Self::Denied => "denied",
             Self::Busy { .. } => "busy",
             Self::Draining => "draining",

@@ -72,6 +72,8 @@ pub struct Settings {
     pub principal: PrincipalId,
     /// MCP servers by id.
     pub upstreams: BTreeMap<String, mesh_config::Upstream>,
+    /// Toolsets by id. They share the paths below `/mcp/` with the upstreams.
+    pub toolsets: BTreeMap<String, mesh_config::Toolset>,
     /// Agents for the directory.
     pub agents: Vec<AgentSite>,
     /// How long one `tools/call` may take, waiting included.
@@ -84,6 +86,10 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a session with an upstream, or a process of one conversation, is kept while nobody uses it.
     pub session_idle: Duration,
+    /// Seals session ids, the same for all replicas; made at start if there is none.
+    pub session_key: Option<mesh_config::Secret>,
+    /// How long a client's session lasts.
+    pub session_ttl: Duration,
     /// How long an agent's card counts as current, unless its host says otherwise.
     pub card_ttl: Duration,
     /// Host names that are served.
@@ -107,12 +113,15 @@ impl Default for Settings {
             tenant: "default".into(),
             principal: "local".into(),
             upstreams: BTreeMap::new(),
+            toolsets: BTreeMap::new(),
             agents: Vec::new(),
             call_timeout: Duration::from_secs(30),
             list_timeout: Duration::from_secs(5),
             list_ttl: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(5),
             session_idle: Duration::from_secs(600),
+            session_key: None,
+            session_ttl: Duration::from_secs(24 * 3600),
             card_ttl: Duration::from_secs(30),
             hosts: Hosts::LoopbackAnd(Vec::new()),
             origins: Vec::new(),
@@ -138,8 +147,11 @@ impl Settings {
             tenant: mesh.access.tenant.as_str().into(),
             principal: mesh.access.principal.as_str().into(),
             upstreams: mesh.tools.clone(),
+            toolsets: mesh.toolsets.clone(),
             agents: mesh.agents.iter().map(agent).collect(),
             call_timeout: mesh.gateway.call_timeout,
+            session_key: mesh.gateway.session_key.clone(),
+            session_ttl: mesh.gateway.session_ttl,
             hosts: if loopback { Hosts::LoopbackAnd(Vec::new()) } else { Hosts::Any },
             limits: Limits {
                 body: size(mesh.limits.body),

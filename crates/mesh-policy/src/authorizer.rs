@@ -11,6 +11,14 @@ pub enum Action {
     ListTools,
     /// Call a tool (`tools/call`).
     CallTool,
+    /// See that a prompt exists (`prompts/list`).
+    ListPrompts,
+    /// Get a prompt, or complete one of its arguments.
+    GetPrompt,
+    /// See that a resource or a template of some exists (`resources/list`, `resources/templates/list`).
+    ListResources,
+    /// Read a resource, follow its changes, or complete a variable of a template.
+    ReadResource,
     /// See that an agent exists, and its card.
     ReadAgent,
     /// Give an agent a task or a message for one.
@@ -27,6 +35,10 @@ impl Action {
         match self {
             Self::ListTools => "tools/list",
             Self::CallTool => "tools/call",
+            Self::ListPrompts => "prompts/list",
+            Self::GetPrompt => "prompts/get",
+            Self::ListResources => "resources/list",
+            Self::ReadResource => "resources/read",
             Self::ReadAgent => "agent/read",
             Self::SendMessage => "message/send",
             Self::ReadTask => "task/read",
@@ -53,6 +65,24 @@ pub enum Resource<'a> {
         /// The tool.
         tool: &'a str,
     },
+    /// One prompt of an upstream, by the upstream's own name for it.
+    Prompt {
+        /// Whose upstream it is.
+        tenant: &'a Tenant,
+        /// The upstream's id.
+        upstream: &'a str,
+        /// The prompt.
+        prompt: &'a str,
+    },
+    /// One resource of an upstream, or a template of some.
+    Resource {
+        /// Whose upstream it is.
+        tenant: &'a Tenant,
+        /// The upstream's id.
+        upstream: &'a str,
+        /// Its URI, or the URI template, as the upstream writes it.
+        uri: &'a str,
+    },
     /// An agent.
     Agent {
         /// Whose agent it is.
@@ -66,7 +96,10 @@ impl Resource<'_> {
     /// Whose it is.
     pub fn tenant(&self) -> &Tenant {
         match self {
-            Self::Tool { tenant, .. } | Self::Agent { tenant, .. } => tenant,
+            Self::Tool { tenant, .. }
+            | Self::Prompt { tenant, .. }
+            | Self::Resource { tenant, .. }
+            | Self::Agent { tenant, .. } => tenant,
         }
     }
 }

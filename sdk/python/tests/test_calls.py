@@ -126,3 +126,44 @@ def test_a_failed_task_of_another_agent_fails_the_call(start_worker: Start) -> N
     end, _ = host.end()
     assert end["text"] == "agent marketing failed (failed)"
     assert "out of figures" in end["detail"]
+
+
+def test_tools_are_found_and_called_as_in_the_founding_document(start_worker: Start) -> None:
+    host = start_worker("plain:discoverer")
+    host.start(tools=TOOLS)
+    host.task()
+    asked = host.call()
+    assert asked["discover"] == {"category": "crm", "query": "a customer"}
+    host.reply(asked, result={"tools": [{"name": "crm/get_customer", "category": "crm"}]})
+    call = host.call()
+    assert (call["tool"], call["arguments"]) == ("crm/get_customer", {"customer_id": "C-1"})
+    host.reply(call, result={"content": [{"type": "text", "text": "Ada"}]})
+    asked = host.call()
+    assert asked["discover"] == {}
+    host.reply(asked, result={"tools": []})
+    assert text_of(host.event("artifact")) == "Ada 0"
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"error": {"code": "not_found", "message": "no list"}}, "tool tools failed (not_found)"),
+        ({"result": {}}, "tool tools failed (invalid)"),
+    ],
+)
+def test_a_search_that_fails_ends_the_task_with_its_code(
+    start_worker: Start, answer: Any, expected: str
+) -> None:
+    host = start_worker("plain:discoverer")
+    host.start(tools=TOOLS)
+    host.task()
+    host.reply(host.call(), **answer)
+    end, _ = host.end()
+    assert (end["state"], end["text"]) == ("failed", expected)
+
+
+def test_a_call_without_a_tools_name_says_how_it_is_written(start_worker: Start) -> None:
+    host = start_worker("plain:mistaken")
+    host.start(tools=TOOLS)
+    host.task()
+    assert "with tool_name and parameters" in text_of(host.event("artifact"))

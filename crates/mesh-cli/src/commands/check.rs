@@ -3,8 +3,9 @@
 use crate::cli::CheckArgs;
 use crate::exit::{ExitStatus, Failure, Outcome};
 use crate::output::Printer;
-use mesh_config::{LoadOptions, Report};
+use mesh_config::{LoadOptions, Mesh, Report};
 use serde_json::json;
+use std::path::Path;
 
 /// Runs the command.
 pub(crate) fn run(args: &CheckArgs, printer: &Printer) -> Outcome {
@@ -35,9 +36,26 @@ fn report(args: &CheckArgs) -> Report {
     // Loading says why a file cannot be read, and bounds its size; checking adds the warnings.
     match mesh_config::load(&args.file, &options) {
         Err(report) => report,
-        Ok(_) => {
+        Ok(mesh) => {
             let text = std::fs::read_to_string(&args.file).unwrap_or_default();
-            mesh_config::check(&text, &args.file.to_string_lossy(), &options).report
+            let mut report = mesh_config::check(&text, &args.file.to_string_lossy(), &options).report;
+            if let Some(folder) = &mesh.gateway.watch {
+                watched(&mesh, folder, args, &options, &mut report);
+            }
+            report
+        }
+    }
+}
+
+/// What is wrong with the files of the watched directory. One that is not there yet is none.
+fn watched(mesh: &Mesh, folder: &Path, args: &CheckArgs, options: &LoadOptions<'_>, report: &mut Report) {
+    let place = args.file.display().to_string();
+    let ids = mesh.tools.keys().chain(mesh.toolsets.keys());
+    let taken = ids.map(|id| (id.clone(), place.clone())).collect();
+    for (_, fragment) in mesh_config::load_folder(folder, &taken, options).unwrap_or_default() {
+        if let Err(found) = fragment {
+            report.omitted += found.omitted;
+            report.diagnostics.extend(found.diagnostics);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `agentmesh tools`.
 
+mod discovered;
+
 use crate::cli::ToolsArgs;
 use crate::exit::{ExitStatus, Outcome};
 use crate::mcp;
@@ -11,6 +13,9 @@ const DESCRIPTION: usize = 70;
 
 /// Runs the command.
 pub(crate) async fn run(args: ToolsArgs, printer: &Printer) -> Outcome {
+    if args.category.is_some() || args.query.is_some() {
+        return discovered::run(&args, printer).await;
+    }
     let client = mcp::connect(&args.mcp).await?;
     let listed = client.tools().await;
     client.close().await;

@@ -3,51 +3,74 @@
 use crate::cli::UpArgs;
 use crate::exit::{ExitStatus, Failure, Outcome};
 use crate::output::{Ink, Printer};
-use crate::run::{RunningMesh, raise_limit};
+use crate::run::{Parts, RunningMesh, Signals, Start, raise_limit};
 use crate::telemetry::Telemetry;
 use mesh_config::{LoadOptions, Mesh};
 use serde_json::json;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What running attempts get to end by themselves after Ctrl-C.
 const DRAIN_GRACE: Duration = Duration::from_secs(20);
 
 /// Runs the command.
 pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Outcome {
-    let start = Instant::now();
+    let start = Start {
+        parts: Parts::All,
+        file: Some(args.file),
+        ephemeral: args.ephemeral,
+        insecure: args.insecure,
+        discovery: true,
+        free_ports: false,
+    };
+    serve(start, printer).await
+}
+
+/// The mesh that the file describes.
+pub(super) fn load(start: &Start, printer: &Printer) -> Outcome<Mesh> {
+    let Some(file) = &start.file else { return Ok(Mesh::default()) };
     let env = |name: &str| std::env::var(name).ok();
-    let options = LoadOptions::new(&env).insecure(args.insecure);
-    let mut mesh = mesh_config::load(&args.file, &options).map_err(|report| {
+    mesh_config::load(file, &LoadOptions::new(&env).insecure(start.insecure)).map_err(|report| {
         printer.note(&report.to_string());
         Failure::silent(ExitStatus::InvalidConfig)
-    })?;
+    })
+}
+
+/// Runs parts of a mesh until a signal ends them.
+pub(crate) async fn serve(start: Start, printer: &Printer) -> Outcome {
+    let began = Instant::now();
+    let mut mesh = load(&start, printer)?;
     let telemetry = Telemetry::start(&mesh.telemetry)?;
     let files = raise_limit();
     tracing::debug!(files, connections = mesh.limits.connections, "limit on open files");
     let mut signals = Signals::new()?;
-    let running = RunningMesh::start(&mut mesh, args.ephemeral, telemetry.tracer()).await?;
-    if args.insecure {
+    let running = RunningMesh::start(&mut mesh, &start, telemetry.tracer()).await?;
+    signals.reload_with(running.reload.clone());
+    if start.insecure {
         tracing::warn!("--insecure: listeners are open to other machines while nobody has to authenticate");
     }
-    announce(&mesh, &running, args.ephemeral, printer)?;
+    announce(&mesh, &running, &start, printer)?;
     let ended = tokio::select! {
-        () = signals.next() => true,
+        () = signals.stop() => true,
         () = running.readiness.wait_ready() => false,
     };
     if !ended {
-        announce_ready(start, printer)?;
-        signals.next().await;
+        announce_ready(began, printer)?;
+        signals.stop().await;
     }
-    printer.note("stopping: running tasks get up to 20 s, what is left goes on at the next start (Ctrl-C again: stop now)");
+    printer.note(match start.parts {
+        Parts::All => {
+            "stopping: running tasks get up to 20 s, what is left goes on at the next start (Ctrl-C again: stop now)"
+        }
+        Parts::Gateway => "stopping: open calls get up to 10 s (Ctrl-C again: stop now)",
+    });
     tokio::select! {
         () = running.shutdown(DRAIN_GRACE) => {}
-        () = signals.next() => {
+        () = signals.stop() => {
             printer.note("stopping now");
             tokio::select! {
                 () = running.shutdown(Duration::ZERO) => {}
                 // What does not even stop now is left to the operating system.
-                () = signals.next() => {}
+                () = signals.stop() => {}
             }
         }
     }
@@ -55,9 +78,9 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Outcome {
     Ok(ExitStatus::Ok)
 }
 
-fn announce(mesh: &Mesh, running: &RunningMesh, ephemeral: bool, printer: &Printer) -> Outcome<()> {
+fn announce(mesh: &Mesh, running: &RunningMesh, start: &Start, printer: &Printer) -> Outcome<()> {
     let storage = match &mesh.storage.nats {
-        _ if ephemeral => "memory".to_owned(),
+        _ if start.ephemeral => "memory".to_owned(),
         // The addresses may hold passwords.
         Some(_) => format!("NATS, stream {}-log", mesh.mesh),
         None => mesh.storage.path.display().to_string(),
@@ -78,7 +101,7 @@ fn announce(mesh: &Mesh, running: &RunningMesh, ephemeral: bool, printer: &Print
     let bold = |text: &str| printer.ink(Ink::Bold, text);
     printer.line(&format!("mesh {}", bold(&mesh.mesh)))?;
     printer.line(&format!("  gateway  http://{}  (MCP at /mcp, agents at /agents)", mesh.gateway.listen))?;
-    printer.line(&format!("  admin    http://{}  (/healthz /readyz /metrics)", mesh.admin.listen))?;
+    printer.line(&format!("  admin    http://{}  (/healthz /readyz /metrics /api)", mesh.admin.listen))?;
     for (name, agent) in &mesh.agents {
         printer.line(&format!("  agent    {}  {}", agent.url(), bold(name)))?;
     }
@@ -99,26 +122,4 @@ fn announce_ready(start: Instant, printer: &Printer) -> Outcome<()> {
         printer.ink(Ink::Green, "ready"),
         took.as_secs_f64() * 1000.0
     ))
-}
-
-/// Ctrl-C and SIGTERM.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Outcome<Self> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Failure::failed(format!("signals cannot be received: {error}")))
-        };
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

@@ -14,12 +14,12 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// Opens them all, and writes into `mesh` what the system chose where port 0 was configured.
-    pub(crate) async fn open(mesh: &mut Mesh) -> Result<Self, Failure> {
+    /// Opens them all, those of agents if they run `here`, and writes into `mesh` what the system chose where port 0 was configured.
+    pub(crate) async fn open(mesh: &mut Mesh, here: bool) -> Result<Self, Failure> {
         let gateway = bind(&mut mesh.gateway.listen, "gateway.listen").await?;
         let admin = bind(&mut mesh.admin.listen, "admin.listen").await?;
         let mut agents = BTreeMap::new();
-        for (name, agent) in &mut mesh.agents {
+        for (name, agent) in mesh.agents.iter_mut().filter(|_| here) {
             let listener = bind(&mut agent.listen, &format!("agents.{name}.listen")).await?;
             agents.insert(name.clone(), listener);
         }

@@ -2,9 +2,10 @@
 
 use crate::support::agentmesh;
 
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: [&[&str]; 29] = [
     &[],
     &["up"],
+    &["gateway"],
     &["send"],
     &["tap"],
     &["tasks"],
@@ -18,6 +19,8 @@ const COMMANDS: [&[&str]; 26] = [
     &["card", "keygen"],
     &["tools"],
     &["call"],
+    &["upstreams"],
+    &["reload"],
     &["push"],
     &["push", "retry"],
     &["backup"],

@@ -24,6 +24,21 @@ async fn an_invalid_file_is_exit_status_5_with_the_place() {
 }
 
 #[tokio::test]
+async fn the_files_of_the_watched_directory_are_checked_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "gateway: { watch: tools.d }\ntools: { crm: { command: [x] } }\n";
+    std::fs::write(folder.path().join("mesh.yaml"), text).unwrap();
+    let run = agentmesh(&["check"]).folder(folder.path()).run().await;
+    assert_eq!(run.code, Some(0), "a directory that is not there yet is no error: {run}");
+    std::fs::create_dir(folder.path().join("tools.d")).unwrap();
+    std::fs::write(folder.path().join("tools.d/a.yaml"), "tools:\n  crm: { command: [y] }\n").unwrap();
+    let run = agentmesh(&["check"]).folder(folder.path()).run().await;
+    assert_eq!(run.code, Some(5), "{run}");
+    assert!(run.stderr.contains("tools.d/a.yaml:2:3"), "{run}");
+    assert!(run.stderr.contains("`crm` is already the name of an upstream or toolset of mesh.yaml"), "{run}");
+}
+
+#[tokio::test]
 async fn a_file_that_is_not_there_is_exit_status_5() {
     let folder = tempfile::tempdir().unwrap();
     let run = agentmesh(&["check", "-f", "none.yaml"]).folder(folder.path()).run().await;

@@ -6,6 +6,7 @@ mod agents;
 mod card;
 mod command_line;
 mod config;
+mod gateway;
 mod send;
 mod stores;
 mod support;

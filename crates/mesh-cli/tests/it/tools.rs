@@ -177,3 +177,29 @@ async fn a_server_that_speaks_neither_is_exit_status_3_or_1() {
     assert_eq!(run.code, Some(1), "{run}");
     assert!(run.stderr.contains("broken (-32603)"), "{run}");
 }
+
+#[tokio::test]
+async fn the_gateway_finds_tools_by_category_and_need() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let find = async |uri: axum::http::Uri| {
+        let tool = json!({"name": "crm_get", "category": "crm", "score": 2.5, "description": uri.query()});
+        ([("content-type", "application/json")], json!({ "tools": [tool] }).to_string())
+    };
+    let router = axum::Router::new().route("/tools", axum::routing::get(find));
+    tokio::spawn(axum::serve(listener, router).into_future());
+    let arguments = ["tools", "--category", "crm", "--query", "a customer", "--gateway", &url];
+    let run = agentmesh(&arguments).run().await;
+    assert_eq!(
+        run.to_string(),
+        "exit: 0\n--- stdout\n\
+         TOOL     CATEGORY  SCORE  DESCRIPTION\n\
+         crm_get  crm       2.50   category=crm&query=a+customer\n--- stderr\n"
+    );
+    let found = agentmesh(&[&arguments[..], &["-o", "json"]].concat()).run().await.json();
+    assert_eq!(found["tools"][0]["score"], 2.5);
+    let server = Server::start(|_| Reply::Empty(404)).await;
+    let run = agentmesh(&["tools", "--query", "x", "--gateway", server.url()]).run().await;
+    assert_eq!(run.code, Some(3), "{run}");
+    assert!(run.stderr.contains("--search ranks them here"), "{run}");
+}

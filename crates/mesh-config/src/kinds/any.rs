@@ -3,7 +3,7 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value as Json, json};
 
-use crate::context::Context;
+use crate::context::{Context, shorten};
 use crate::schema::or_reference;
 use crate::section::Kind;
 use crate::tree::{Node, Value};
@@ -60,13 +60,20 @@ impl Kind for JsonObject {
 }
 
 /// Words without quotes are what YAML takes them for, as far as JSON has it.
-fn json_of(node: &Node, cx: &mut Context<'_>) -> Option<Json> {
+pub(super) fn json_of(node: &Node, cx: &mut Context<'_>) -> Option<Json> {
     Some(match &node.value {
         Value::Null => Json::Null,
         Value::Scalar { plain, .. } => {
             let scalar = cx.scalar(node, "a value")?;
             let typed = (*plain && !scalar.referenced).then(|| serde_json::from_str(&scalar.text).ok());
-            typed.flatten().filter(|value: &Json| !value.is_string()).unwrap_or(Json::String(scalar.text))
+            let typed = typed.flatten().filter(|value: &Json| !value.is_string());
+            if matches!(&typed, Some(Json::Number(number)) if number.is_f64() && digits(&scalar.text) > EXACT)
+            {
+                let message = format!("`{}` has more digits than a number keeps", shorten(&scalar.text));
+                cx.error_with_help(node.span, message, "write it in quotes, as text");
+                return None;
+            }
+            typed.unwrap_or(Json::String(scalar.text))
         }
         Value::List(items) => {
             Json::Array(items.iter().map(|item| json_of(item, cx)).collect::<Option<Vec<_>>>()?)
@@ -83,8 +90,18 @@ fn json_of(node: &Node, cx: &mut Context<'_>) -> Option<Json> {
     })
 }
 
+/// How many digits a number that is no integer of 64 bits keeps at least.
+const EXACT: usize = 15;
+
+/// How many digits of a number mean something.
+fn digits(number: &str) -> usize {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_start_matches('0').len()
+}
+
 /// What is text now must not become a reference when it is read again.
-fn escaped(value: &Json) -> Json {
+pub(super) fn escaped(value: &Json) -> Json {
     match value {
         Json::String(text) => json!(text.replace('$', "$$")),
         Json::Array(items) => items.iter().map(escaped).collect(),

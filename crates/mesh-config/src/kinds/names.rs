@@ -119,8 +119,8 @@ impl<R: NameRule, K: Kind> Kind for Named<R, K> {
         let mut good = true;
         for entry in entries {
             if !R::allows(&entry.key) {
-                let message = format!("`{}` cannot be an {}", shorten(&entry.key), R::WHAT);
-                let message = message.replace("an header", "a header").replace("an variable", "a variable");
+                let article = if R::WHAT.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+                let message = format!("`{}` cannot be {article} {}", shorten(&entry.key), R::WHAT);
                 cx.error_with_help(entry.key_span, message, format!("allowed: {}", R::RULE));
                 good = false;
             }

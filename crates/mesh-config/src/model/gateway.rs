@@ -6,7 +6,9 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::Value as Json;
 
 use crate::context::Context;
-use crate::kinds::{AgentName, Id, Listen, Opt, OptSecret, PathInStorage, Text, Timeout, Url, choice};
+use crate::kinds::{
+    AgentName, Id, Listen, Opt, OptSecret, PathFromFile, PathInStorage, Text, Timeout, Url, choice,
+};
 use crate::secret::Secret;
 use crate::section::{Kind, all_defaults, section};
 use crate::tree::Node;
@@ -18,8 +20,26 @@ section! {
         listen: SocketAddr as Listen = "127.0.0.1:3003",
         /// How long one tools/call may take.
         call_timeout: Duration as Timeout = "30s",
+        /// Secret that seals the session ids of MCP clients: the same in all replicas of a gateway. Without one it is made at start, and sessions end with the process.
+        session_key: Option<Secret> as OptSecret,
+        /// How long the session of an MCP client lasts.
+        session_ttl: Duration as Timeout = "24h",
         /// File for audit records; a relative path starts in the storage directory.
         audit: PathBuf as PathInStorage = "audit.jsonl",
+        /// Directory of files with more upstreams and toolsets (*.yaml, *.yml), taken over while the gateway runs.
+        watch: Option<PathBuf> as Opt<PathFromFile>,
+        /// When changed upstreams and toolsets are taken over: auto (soon after a file changed) or manual (SIGHUP, agentmesh reload).
+        reload: Reload as Reload = "auto",
+    }
+}
+
+choice! {
+    /// When changed files are taken over.
+    pub enum Reload {
+        /// Soon after a file changed.
+        Auto = "auto",
+        /// When somebody asks for it.
+        Manual = "manual",
     }
 }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::gateway::OptModel;
 use super::storage::StorageAnywhere;
-use super::{Access, Admin, Agent, Gateway, Limits, Model, Push, Storage, Telemetry, Upstream};
+use super::{Access, Admin, Agent, Gateway, Limits, Model, Push, Storage, Telemetry, Toolset, Upstream};
 use crate::kinds::{AgentName, Id, Named, UpstreamName};
 use crate::section::{all_defaults, section};
 
@@ -21,6 +21,8 @@ section! {
         model: Option<Model> as OptModel,
         /// MCP servers behind the gateway, by id.
         tools: BTreeMap<String, Upstream> as Named<UpstreamName, Upstream> = "{}",
+        /// Chosen tools of several upstreams under one name, by id.
+        toolsets: BTreeMap<String, Toolset> as Named<UpstreamName, Toolset> = "{}",
         /// Agents of the mesh, by id.
         agents: BTreeMap<String, Agent> as Named<AgentName, Agent> = "{}",
         /// Who may do what.

@@ -9,8 +9,9 @@ use serde_json::{Value as Json, json};
 use crate::context::Context;
 use crate::kinds::{
     Count, EnvName, HeaderName, HeaderSecret, List, LiteralSecret, Named, NonEmpty, Opt, PathFromFile, Text,
-    Timeout, Url,
+    Timeout, ToolGlob, Url,
 };
+use crate::model::{Glob, Selection, Shadow, Split, ToolRule};
 use crate::secret::Secret;
 use crate::section::{Kind, section};
 use crate::tree::Node;
@@ -32,6 +33,12 @@ pub struct Upstream {
     pub concurrency: usize,
     /// Calls that wait for their turn; more are refused.
     pub queue: usize,
+    /// Which of its tools there are, and what is said about them.
+    pub selection: Selection,
+    /// A part of its calls goes to another version.
+    pub split: Option<Split>,
+    /// A part of its calls is made at another version as well.
+    pub shadow: Option<Shadow>,
 }
 
 /// Where an upstream is.
@@ -80,6 +87,16 @@ section! {
         concurrency: usize as Count<usize, 1, 100_000> = "64",
         /// Calls that wait for their turn; more are refused.
         queue: usize as Count<usize, 0, 1_000_000> = "256",
+        /// Only these of its tools exist, by name or pattern. All if left out.
+        include: Vec<Glob> as List<Glob> = "[]",
+        /// These of its tools do not exist, by name or pattern.
+        exclude: Vec<Glob> as List<Glob> = "[]",
+        /// What is said about its tools, by name or pattern; the nearest pattern counts.
+        tools: BTreeMap<String, ToolRule> as Named<ToolGlob, ToolRule> = "{}",
+        /// A part of the calls goes to another version of it.
+        split: Option<Split> as Opt<Split>,
+        /// A part of the calls is made at another version of it as well, and compared.
+        shadow: Option<Shadow> as Opt<Shadow>,
     }
     planned { targets: "several endpoints of one upstream, balanced" }
 }
@@ -90,7 +107,9 @@ impl Kind for Upstream {
     fn decode(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         let fields = UpstreamFields::decode(node, cx);
         let endpoint = choose(node, cx)?;
+        let other = other_version(node, cx);
         let fields = fields?;
+        other?;
         let endpoint = match endpoint {
             Which::Process => {
                 Endpoint::Process { command: fields.command?, env: fields.env, cwd: fields.cwd }
@@ -105,6 +124,9 @@ impl Kind for Upstream {
             timeout: fields.timeout,
             concurrency: fields.concurrency,
             queue: fields.queue,
+            selection: Selection { include: fields.include, exclude: fields.exclude, rules: fields.tools },
+            split: fields.split,
+            shadow: fields.shadow,
         })
     }
 
@@ -126,6 +148,11 @@ impl Kind for Upstream {
             timeout: value.timeout,
             concurrency: value.concurrency,
             queue: value.queue,
+            include: value.selection.include.clone(),
+            exclude: value.selection.exclude.clone(),
+            tools: value.selection.rules.clone(),
+            split: value.split.clone(),
+            shadow: value.shadow.clone(),
         });
         if let Some(map) = rendered.as_object_mut() {
             let foreign = if is_http { PROCESS_ONLY } else { HTTP_ONLY };
@@ -176,6 +203,21 @@ fn choose(node: &Node, cx: &mut Context<'_>) -> Option<Which> {
         good = false;
     }
     good.then_some(which)
+}
+
+/// An upstream is not another version of itself.
+fn other_version(node: &Node, cx: &mut Context<'_>) -> Option<()> {
+    let own = cx.key_name().to_owned();
+    let mut good = Some(());
+    for field in ["split", "shadow"] {
+        let Some(to) = node.get(field).and_then(|field| field.get("to")) else { continue };
+        if cx.peek(to).is_some_and(|to| to == own) {
+            let message = format!("{}.{field}.to names the upstream itself", cx.path());
+            cx.error(to.span, message);
+            good = None;
+        }
+    }
+    good
 }
 
 const fn is_map(node: &Node) -> bool {

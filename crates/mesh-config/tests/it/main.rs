@@ -9,3 +9,4 @@ mod references;
 mod refusals;
 mod schema;
 mod support;
+mod toolsets;

@@ -40,6 +40,8 @@ gateway:
   listen: 127.0.0.1:3003
   call_timeout: 1m30s
   audit: audit.jsonl
+  watch: tools.d
+  reload: manual
 admin: { listen: 127.0.0.1:3004 }
 model: { base_url: "${MODEL_BASE_URL}", name: "${MODEL_NAME:-demo}", key: "${MODEL_KEY:-}" }
 tools:
@@ -53,10 +55,31 @@ tools:
     queue: 256
     tags: [sales]
     description: Customers
+    include: [get_*, find]
+    exclude: [get_secret]
+    tools:
+      "get_*": { category: people, tags: [read], read_only: true, idempotent: true }
+      get_old: { hidden: true, description: "Costs 3$" }
+    split: { to: analytics, percent: 10, by: principal }
+    shadow: { to: analytics, percent: 5, writes: true, concurrency: 2 }
   analytics:
     url: "http://127.0.0.1:9001/mcp"
     category: analytics
     headers: { Authorization: "${TOKEN}", x-team: sales }
+toolsets:
+  kit:
+    description: What sales needs
+    tools:
+      - "crm/get_*"
+      - tool: crm/find
+        name: lookup
+        title: Lookup
+        description: Finds customers
+        arguments:
+          region: { value: eu }
+          verbose: { value: [1, { a: "$x" }], hide: false }
+          limit: { default: 10, description: How many }
+          debug: { hide: true }
 agents:
   sales:
     listen: 127.0.0.1:8092
@@ -90,7 +113,7 @@ agents:
         - { uri: "https://example.com/geo/v1", required: true, description: places, params: { unit: km, deep: [1, 2.5, true, "3", null] } }
       extended: { description: For partners, skills: [{ id: discount }] }
       signing: { key: "${TOKEN}", kid: one, jku: "https://example.com/jwks.json" }
-    tools: ["crm/get_customer", "analytics/*"]
+    tools: ["crm/get_customer", "analytics/*", "kit/lookup"]
     peers: [marketing]
     tasks: { concurrency: "${EIGHT}", queue: 1000, on_worker_loss: { retry: 3 }, cancel_grace: 1s, timeout: 1h }
   marketing:

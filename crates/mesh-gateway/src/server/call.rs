@@ -1,81 +1,95 @@
-//! `tools/call`: the phases that every call passes, in this order.
+//! What goes to an upstream: the phases that every such request passes, in this order.
 
-use super::{Asked, Outcome};
+use super::asking::{Question, RoundTripAsker, StreamAsker};
+use super::classify::{Classified, InputRequired, classify};
+use super::patience::Patience;
+use super::route::{self, Route};
+use super::subject::{Forwarded, Subject};
+use super::{Asked, Outcome, input};
 use crate::identity::{self, Caller};
-use crate::names;
 use crate::observe::{CallTrace, Observed};
-use crate::plan::Scope;
 use crate::rejection::Rejection;
-use crate::upstream::param_headers::{self, ParamHeader};
-use crate::upstream::{
-    Answer, Answered, CallError, ClientFacts, Conversation, Notify, Outgoing, RegisteredUpstream, Terms,
-    Tool, UpstreamError,
-};
+use crate::toolset;
+use crate::upstream::param_headers;
+use crate::upstream::{Answered, Asker, Notify, Outgoing, ResultText, Terms, UpstreamError};
 use crate::wire::header;
 use crate::wire::meta::RequestMeta;
-use crate::wire::object::{RawObject, as_str};
+use crate::wire::object::RawObject;
 use bytes::Bytes;
-use mesh_policy::{Action, Resource};
-use serde::Deserialize;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-/// Calls a tool. The edge and the decoding of the envelope came before (`server.rs`); the reply comes after.
+/// How often one call may ask its client for input.
+const ROUNDS: usize = 10;
+
+/// Forwards a request. The edge and the decoding of the envelope came before (`server.rs`); the reply comes after.
 ///
 /// Nothing is sent to an upstream before the caller is known and allowed and has its turn, and whatever happens, also
 /// when this future is dropped because the client left, exactly one audit record is written.
-pub(super) async fn call_tool(
+pub(super) async fn forward(
     asked: &Asked<'_>,
-    params: RawObject<'_>,
+    what: Forwarded,
+    mut params: RawObject<'_>,
     meta: RequestMeta<'_>,
 ) -> Result<Outcome, Rejection> {
     let (gateway, settings, headers) = (asked.gateway, &asked.plan.settings, &asked.edge.headers);
     let started = Instant::now();
-    let name = params
-        .get("name")
-        .and_then(as_str)
-        .map(|name| name.into_owned())
-        .ok_or_else(|| Rejection::InvalidParams("`params.name` must be a string".to_owned()))?;
+    let subject = what.subject(&params)?;
     let trace = CallTrace::new(asked.edge.header(&header::TRACEPARENT).or(meta.traceparent.as_deref()));
 
-    let mut observed = Observed::open(gateway, trace, &name, params.get("arguments"))?;
+    let action = what.action(subject.kind);
+    let mut observed =
+        Observed::open(gateway, trace, (what.method(), action), &subject.name, params.get("arguments"))?;
     let answered = async {
         observed.admitted(gateway.admit()?);
         let caller = identity::authenticate(settings, headers)?;
         observed.caller(&caller);
 
-        let route = route(asked, &caller, &name).await?;
+        let route = route::find(asked, &caller, &subject).await?;
         observed.route(&route);
 
         let (tenant, upstream) = (&route.upstream.tenant, &*route.upstream.id);
-        let resource = Resource::Tool { tenant, upstream, tool: &route.tool };
-        let decision = gateway.wiring.authorizer.decide(&caller.principal, Action::CallTool, resource);
+        let resource = subject.resource(tenant, upstream, &route.tool);
+        let decision = gateway.wiring.authorizer.decide(&caller.principal, action, resource);
         observed.decided(&decision);
         if !decision.allowed() {
             return Err(Rejection::Denied);
         }
-        if asked.modern {
-            param_headers::check(route.param_headers(), params.get("arguments"), headers)
+        if asked.client.is_modern() && what == Forwarded::CallTool {
+            param_headers::check(&route.shown_param_headers(), params.get("arguments"), headers)
                 .map_err(Rejection::HeaderMismatch)?;
         }
 
-        let within = settings.call_timeout.min(route.upstream.timeout);
-        let outgoing = outgoing(asked, &route, params, &meta, &trace);
-        let terms = Terms {
-            principal: &caller.principal,
-            definition: route.known.as_ref().map(|tool| &*tool.definition),
-            deadline: started + within,
-            fresh: false,
+        let route = match what {
+            Forwarded::CallTool => asked.plan.versions.divert(route, &caller.principal, &gateway.versions),
+            _ => route,
         };
-        let exchange = route.upstream.call(outgoing, &terms, || observed.sent());
-        let late = |_| Rejection::Timeout { upstream: upstream.to_owned(), after: within };
-        let answered = timeout_at(terms.deadline, exchange).await.map_err(late)?;
-        let answered = answered.map_err(|error| route.no_answer(error))?;
-        classify(answered, asked.modern).await.map_err(|error| route.failed(error))
+        observed.served_by(&route);
+        if let Some(choice) = route.choice {
+            toolset::fill(&mut params, choice)?;
+        }
+        subject.rename(&mut params, &route.tool);
+        let deadline = started + settings.call_timeout.min(route.upstream.timeout);
+        let call = Call {
+            asked,
+            what,
+            subject: &subject,
+            route: &route,
+            caller: &caller,
+            meta: &meta,
+            trace: &trace,
+        };
+        call.make(params, deadline, &mut observed).await
     }
     .await;
 
     match answered {
+        Ok(Classified { reply: Outcome::Result(ResultText::Streamed(pieces)), .. }) => {
+            Ok(Outcome::Result(ResultText::Streamed(watched(pieces, observed))))
+        }
         Ok(Classified { reply, outcome, kind }) => {
             observed.close(outcome, kind);
             Ok(reply)
@@ -90,200 +104,158 @@ pub(super) async fn call_tool(
     }
 }
 
-/// Where a call goes.
-pub(crate) struct Route<'a> {
-    pub(crate) upstream: &'a Arc<RegisteredUpstream>,
-    /// The tool's name at the upstream.
-    pub(crate) tool: Arc<str>,
-    /// Its definition, if the upstream lists it.
-    pub(crate) known: Option<Arc<Tool>>,
+/// A call that may be made.
+struct Call<'a> {
+    asked: &'a Asked<'a>,
+    what: Forwarded,
+    subject: &'a Subject,
+    route: &'a Route<'a>,
+    caller: &'a Caller,
+    meta: &'a RequestMeta<'a>,
+    trace: &'a CallTrace,
 }
 
-impl Route<'_> {
-    fn param_headers(&self) -> &[ParamHeader] {
-        self.known.as_ref().map_or(&[], |tool| &tool.param_headers)
-    }
-
-    fn no_answer(&self, error: CallError) -> Rejection {
-        match error {
-            CallError::Busy => Rejection::Busy { upstream: self.upstream.id.to_string() },
-            CallError::Upstream(error) => self.failed(error),
-        }
-    }
-
-    fn failed(&self, error: UpstreamError) -> Rejection {
-        Rejection::Upstream { upstream: self.upstream.id.to_string(), error }
-    }
-}
-
-/// Finds the upstream and its own name for the tool. What is another tenant's looks like what does not exist.
-async fn route<'a>(asked: &Asked<'a>, caller: &Caller, name: &str) -> Result<Route<'a>, Rejection> {
-    let tenant = &caller.principal.tenant;
-    let shown = || name.chars().take(128).collect::<String>();
-    if let Scope::Upstream(upstream) = asked.plan.scope(tenant, asked.edge.scope())? {
-        // Names are untouched here, and the upstream itself says which it knows.
-        let known = upstream.known_tools().tools.and_then(|tools| tools.by_name(name).cloned());
-        return Ok(Route { upstream, tool: name.into(), known });
-    }
-    let unknown = || Rejection::UnknownTool { tool: shown() };
-    let id = names::upstream_of(name).ok_or_else(unknown)?;
-    let upstream = asked.plan.upstream(tenant, id).ok_or_else(unknown)?;
-    let find = |snapshot: &crate::upstream::Snapshot| {
-        snapshot.tools.as_ref().and_then(|tools| tools.by_federated(name).cloned())
-    };
-    let mut snapshot = upstream.known_tools();
-    if find(&snapshot).is_none() {
-        snapshot = upstream.tools().await;
-    }
-    match (find(&snapshot), snapshot.failure()) {
-        (Some(tool), _) => Ok(Route { upstream, tool: tool.name.as_str().into(), known: Some(tool) }),
-        (None, Some(error)) => Err(Rejection::Upstream { upstream: id.to_owned(), error: error.clone() }),
-        (None, None) => Err(unknown()),
-    }
-}
-
-/// The request as the upstream gets it: its own name for the tool, our span, our progress token, nothing of the
-/// client's credentials, and everything else as the client wrote it.
-fn outgoing<'a>(
-    asked: &Asked<'_>,
-    route: &'a Route<'_>,
-    mut params: RawObject<'a>,
-    meta: &'a RequestMeta<'_>,
-    trace: &CallTrace,
-) -> Outgoing<'a> {
-    let param_headers = param_headers::of_arguments(route.param_headers(), params.get("arguments"));
-    params.set("name", crate::wire::string(&route.tool));
-    let notify =
-        asked.notify.clone().map(|to| Notify { token: meta.progress_token.as_deref().map(Into::into), to });
-    let client = if asked.modern {
-        ClientFacts {
-            capabilities: meta.client_capabilities.as_deref(),
-            info: meta.client_info.as_deref(),
-            log_level: meta.log_level.as_deref(),
-        }
-    } else {
-        ClientFacts::default()
-    };
-    Outgoing {
-        method: "tools/call",
-        name: Some(&route.tool),
-        params,
-        meta: meta.rest.clone(),
-        client,
-        param_headers,
-        trace: trace.client,
-        tracestate: asked.edge.headers.get(header::TRACESTATE).cloned(),
-        notify,
-        conversation: Conversation::own(),
-        asker: None,
-        streams: false,
-    }
-}
-
-/// An answer in the client's revision, and how it counts.
-#[derive(Debug)]
-struct Classified {
-    reply: Outcome,
-    outcome: mesh_policy::Outcome,
-    kind: Option<&'static str>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Peek {
-    #[serde(default)]
-    result_type: Option<serde_json::Value>,
-    #[serde(default)]
-    is_error: serde_json::Value,
-}
-
-/// Looks at an answer and changes no more of it than the client's revision demands: `resultType`, which a modern client
-/// must find and a legacy one must not.
-async fn classify(answered: Answered, modern: bool) -> Result<Classified, UpstreamError> {
-    let result = match answered.answer {
-        Answer::Error(error) => {
-            let kind = Some("upstream_error");
-            let outcome = mesh_policy::Outcome::ProtocolError;
-            return Ok(Classified { reply: Outcome::Error(error), outcome, kind });
-        }
-        Answer::Result(result) => result.whole().await?,
-    };
-    let peek: Peek = serde_json::from_slice(&result)
-        .ok()
-        .filter(|_| result.starts_with(b"{"))
-        .ok_or_else(|| UpstreamError::bad_answer("its result is not an object"))?;
-    let (outcome, kind) = match peek.is_error.as_bool() {
-        Some(true) => (mesh_policy::Outcome::ToolError, Some("tool_error")),
-        _ => (mesh_policy::Outcome::Ok, None),
-    };
-    let result = match (modern, &peek.result_type) {
-        (true, None) => with_result_type(&result),
-        (false, Some(kind)) if answered.modern => {
-            if kind == "input_required" {
-                return Err(UpstreamError::bad_answer(
-                    "it asks for input, which this client's protocol revision cannot give through the gateway yet",
-                ));
+impl Call<'_> {
+    /// Makes it, and again as long as the upstream asks for input that this client gives on its stream.
+    async fn make(
+        &self,
+        mut params: RawObject<'_>,
+        deadline: Instant,
+        observed: &mut Observed,
+    ) -> Result<Classified, Rejection> {
+        let patience = Patience::until(deadline);
+        let asker = self.asker(&patience);
+        for _ in 0..ROUNDS {
+            let answered = self.once(&params, deadline, asker.clone(), &patience, observed).await?;
+            match classify(answered, self.asked.client.is_modern(), self.what == Forwarded::ReadResource)
+                .await
+            {
+                Ok(classified) => return Ok(classified),
+                Err(Err(error)) => return Err(self.route.failed(error)),
+                Err(Ok(InputRequired(result))) => {
+                    let asker = asker.as_ref().ok_or_else(|| self.cannot_ask())?;
+                    let answers =
+                        input::gather(&result, &**asker).await.map_err(|error| self.route.failed(error))?;
+                    answers.add_to(&mut params);
+                }
             }
-            without_result_type(result)
         }
-        _ => result,
-    };
-    Ok(Classified { reply: Outcome::Result(result), outcome, kind })
-}
-
-fn with_result_type(result: &Bytes) -> Bytes {
-    let rest = &result[1..];
-    let comma = if rest.trim_ascii_start().starts_with(b"}") { "" } else { "," };
-    [br#"{"resultType":"complete""#, comma.as_bytes(), rest].concat().into()
-}
-
-fn without_result_type(result: Bytes) -> Bytes {
-    let Some(mut object) =
-        std::str::from_utf8(&result).ok().and_then(|text| RawObject::parse_lenient(text).ok())
-    else {
-        return result;
-    };
-    object.take("resultType");
-    object.to_text().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn shaped(result: &'static str, from_modern: bool, to_modern: bool) -> String {
-        let answered = Answered { answer: result_of(result), modern: from_modern };
-        match classify(answered, to_modern).await.unwrap().reply {
-            Outcome::Result(result) => String::from_utf8(result.to_vec()).unwrap(),
-            Outcome::Error(_) => panic!(),
-        }
+        Err(self.route.failed(UpstreamError::bad_answer(format!("it asked for input {ROUNDS} times"))))
     }
 
-    fn result_of(text: &'static str) -> Answer {
-        Answer::Result(Bytes::from_static(text.as_bytes()).into())
-    }
-
-    #[tokio::test]
-    async fn a_result_changes_only_where_the_generations_differ() {
-        let plain = r#"{"content":[], "x":1.0}"#;
-        let typed = r#"{"resultType":"complete","content":[ ],"x":1.0}"#;
-        assert_eq!(shaped(plain, false, false).await, plain);
-        assert_eq!(shaped(typed, true, true).await, typed);
-        assert_eq!(shaped(plain, false, true).await, r#"{"resultType":"complete","content":[], "x":1.0}"#);
-        assert_eq!(shaped("{ }", false, true).await, r#"{"resultType":"complete" }"#);
-        assert_eq!(shaped(typed, true, false).await, r#"{"content":[ ],"x":1.0}"#);
-    }
-
-    #[tokio::test]
-    async fn an_answer_counts_as_what_it_is() {
-        let count = async |answer| {
-            classify(Answered { answer, modern: false }, false).await.map(|c| (c.outcome, c.kind))
+    /// One request, one answer.
+    async fn once(
+        &self,
+        params: &RawObject<'_>,
+        deadline: Instant,
+        asker: Option<Arc<dyn Asker>>,
+        patience: &Arc<Patience>,
+        observed: &mut Observed,
+    ) -> Result<Answered, Rejection> {
+        let (asked, route) = (self.asked, self.route);
+        let can_wait = asker.is_some();
+        let outgoing = self.outgoing(params.clone(), asker);
+        let terms = Terms {
+            principal: &self.caller.principal,
+            definition: route.known.as_ref().map(|tool| &*tool.definition),
+            deadline,
+            fresh: asked.edge.wants_fresh(),
         };
-        let (ok, failed) = (mesh_policy::Outcome::Ok, mesh_policy::Outcome::ToolError);
-        assert_eq!(count(result_of("{}")).await.unwrap(), (ok, None));
-        assert_eq!(count(result_of(r#"{"isError":true}"#)).await.unwrap(), (failed, Some("tool_error")));
-        assert_eq!(count(result_of(r#"{"isError":"x"}"#)).await.unwrap(), (ok, None));
-        assert!(count(result_of("[]")).await.is_err());
-        assert!(count(Answer::Error("{}".into())).await.unwrap().1.is_some());
+        let shadow = match self.what {
+            Forwarded::CallTool => asked.plan.versions.shadow(asked.gateway, route, &outgoing, &terms),
+            _ => None,
+        };
+        let exchange = route.upstream.call(outgoing, &terms, || observed.sent());
+        let after = asked.plan.settings.call_timeout.min(route.upstream.timeout);
+        let late = || Rejection::Timeout { upstream: route.upstream.id.to_string(), after };
+        let answered = if can_wait {
+            patience.within(exchange).await.map_err(|_| late())?
+        } else {
+            timeout_at(deadline, exchange).await.map_err(|_| late())?
+        };
+        let answered = answered.map_err(|error| route.no_answer(error))?;
+        if let (Some(shadow), crate::upstream::Answer::Result(ResultText::Whole(result))) =
+            (shadow, &answered.answer)
+        {
+            shadow.answered(result);
+        }
+        Ok(answered)
     }
+
+    /// The request as the upstream gets it: its own name for what is meant, our span, our progress token, nothing of the
+    /// client's credentials, and everything else as the client wrote it.
+    fn outgoing<'b>(&'b self, params: RawObject<'b>, asker: Option<Arc<dyn Asker>>) -> Outgoing<'b> {
+        let (asked, route, meta) = (self.asked, self.route, self.meta);
+        let param_headers = param_headers::of_arguments(route.param_headers(), params.get("arguments"));
+        let token = meta.progress_token.as_deref().map(Into::into);
+        let name = match self.what {
+            Forwarded::CallTool | Forwarded::GetPrompt | Forwarded::ReadResource => Some(&*route.tool),
+            Forwarded::Task(_) => Some(self.subject.name.as_str()).filter(|id| !id.is_empty()),
+            Forwarded::Complete => None,
+        };
+        Outgoing {
+            method: self.what.method(),
+            name,
+            params,
+            meta: meta.rest.clone(),
+            client: asked.client.facts(meta),
+            param_headers,
+            trace: self.trace.client,
+            tracestate: asked.edge.headers.get(header::TRACESTATE).cloned(),
+            notify: asked.notify.clone().map(|to| Notify { token, logs: asked.client.logs(meta), to }),
+            conversation: asked.client.conversation(&self.caller.principal, meta),
+            asker,
+            streams: true,
+        }
+    }
+
+    /// Whom the upstream may ask back.
+    fn asker(&self, patience: &Arc<Patience>) -> Option<Arc<dyn Asker>> {
+        let patience = Arc::clone(patience);
+        if let (Some(opened), Some(stream)) = (self.asked.client.session(), &self.asked.notify) {
+            return opened.session.can_be_asked().then(|| {
+                Arc::new(StreamAsker {
+                    questions: Arc::clone(&self.asked.gateway.questions),
+                    session: opened.session.nonce,
+                    capabilities: opened.session.capabilities.as_str().into(),
+                    stream: stream.clone(),
+                    patience,
+                }) as Arc<dyn Asker>
+            });
+        }
+        let questions: &mpsc::Sender<Question> = self.asked.questions.as_ref()?;
+        Some(Arc::new(RoundTripAsker {
+            questions: questions.clone(),
+            capabilities: self.meta.client_capabilities.as_deref().unwrap_or("{}").into(),
+            patience,
+        }))
+    }
+
+    fn cannot_ask(&self) -> Rejection {
+        self.route.failed(UpstreamError::bad_answer(
+            "it asks for input, which this client did not say that it can give, or has no stream to be asked on",
+        ))
+    }
+}
+
+/// The pieces of a large result. The call is written down at their end, or when the client leaves before.
+fn watched(
+    pieces: BoxStream<'static, Result<Bytes, UpstreamError>>,
+    observed: Observed,
+) -> BoxStream<'static, Result<Bytes, UpstreamError>> {
+    let watched = futures_util::stream::unfold(Some((pieces, observed)), async |state| {
+        let (mut pieces, observed) = state?;
+        match pieces.next().await {
+            None => {
+                observed.close(mesh_policy::Outcome::Ok, None);
+                None
+            }
+            Some(Ok(piece)) => Some((Ok(piece), Some((pieces, observed)))),
+            Some(Err(error)) => {
+                observed.close(mesh_policy::Outcome::UpstreamUnavailable, Some("stream_broken"));
+                Some((Err(error), None))
+            }
+        }
+    });
+    watched.boxed()
 }

@@ -23,6 +23,20 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
+    /// A request without a body, for a stream or the end of a session.
+    pub(crate) fn admit_head(settings: &Settings, request: Request<Body>) -> Result<Self, Rejection> {
+        let (parts, _) = request.into_parts();
+        check_origin(settings, &parts.uri, &parts.headers)?;
+        let (takes_json, takes_events) = accepted(&parts.headers);
+        let path = parts.uri.path().to_owned();
+        Ok(Self { headers: parts.headers, body: Bytes::new(), takes_json, takes_events, path })
+    }
+
+    /// What a client on standard input sends: nothing but the message.
+    pub(crate) fn of_line(body: Bytes, path: String, headers: HeaderMap) -> Self {
+        Self { headers, body, takes_json: true, takes_events: true, path }
+    }
+
     /// Checks the head, then reads the body.
     pub(crate) async fn admit(settings: &Settings, request: Request<Body>) -> Result<Self, Rejection> {
         let (parts, body) = request.into_parts();
@@ -55,6 +69,12 @@ impl Edge {
     /// The upstream that the path names; `None` for all of them.
     pub(crate) fn scope(&self) -> Option<&str> {
         self.path.strip_prefix("/mcp/")
+    }
+
+    /// Whether the client wants no answer that was kept (RFC 9111, 5.2.1.4).
+    pub(crate) fn wants_fresh(&self) -> bool {
+        self.header(&http::header::CACHE_CONTROL)
+            .is_some_and(|value| value.to_ascii_lowercase().contains("no-cache"))
     }
 
     /// A header as text.

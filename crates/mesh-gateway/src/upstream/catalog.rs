@@ -1,7 +1,7 @@
 //! The tools of one upstream, as last heard.
 
+use super::Kind;
 use super::param_headers::{self, ParamHeader};
-use crate::names;
 use crate::wire::object::{RawObject, as_str};
 use crate::wire::string;
 use std::collections::HashMap;
@@ -15,7 +15,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// First and longest pause between two attempts to reach an upstream that fails.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
-/// One tool: its definition as the upstream wrote it, and the same under its federated name.
+/// One tool, or prompt, resource, template: its definition as the upstream wrote it, and the same under its federated name. A resource's
+/// name is its URI.
 #[derive(Debug)]
 pub(crate) struct Tool {
     pub(crate) name: String,
@@ -27,12 +28,12 @@ pub(crate) struct Tool {
 
 impl Tool {
     /// Reads a definition; `None` if it has no name.
-    fn read(upstream: &str, definition: &str) -> Option<Self> {
+    fn read(kind: Kind, upstream: &str, definition: &str) -> Option<Self> {
         let mut object = RawObject::parse_lenient(definition).ok()?;
-        let name = as_str(object.get("name")?)?.into_owned();
+        let name = as_str(object.get(kind.key())?)?.into_owned();
         let param_headers = object.get("inputSchema").map(param_headers::of_schema).unwrap_or_default();
-        let federated = names::federated(upstream, &name);
-        object.set("name", string(&federated));
+        let federated = kind.federated(upstream, &name);
+        object.set(kind.key(), string(&federated));
         let federated_definition = object.to_text().into();
         Some(Self { name, federated, definition: definition.into(), federated_definition, param_headers })
     }
@@ -47,16 +48,26 @@ pub(crate) struct ToolSet {
 }
 
 impl ToolSet {
-    /// Reads definitions. One that has no name, or whose name is taken, is left out and logged.
+    /// Reads definitions of tools. One that has no name, or whose name is taken, is left out and logged.
     pub(crate) fn read<'a>(upstream: &str, definitions: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::of(Kind::Tools, upstream, definitions)
+    }
+
+    /// The same for any kind.
+    pub(crate) fn of<'a>(kind: Kind, upstream: &str, definitions: impl IntoIterator<Item = &'a str>) -> Self {
         let mut set = Self::default();
         for definition in definitions {
-            let Some(tool) = Tool::read(upstream, definition).map(Arc::new) else {
-                tracing::warn!(upstream, "a tool without a name is left out");
+            let Some(tool) = Tool::read(kind, upstream, definition).map(Arc::new) else {
+                tracing::warn!(upstream, list = kind.member(), "what has no name is left out of a list");
                 continue;
             };
             if set.by_name.contains_key(&tool.name) || set.by_federated.contains_key(&tool.federated) {
-                tracing::warn!(upstream, tool = tool.name, "a tool whose name is taken is left out");
+                tracing::warn!(
+                    upstream,
+                    list = kind.member(),
+                    name = tool.name,
+                    "a name occurs twice; the second is left out"
+                );
                 continue;
             }
             set.by_name.insert(tool.name.clone(), Arc::clone(&tool));
@@ -104,6 +115,13 @@ impl Snapshot {
 pub(crate) struct Fetched {
     pub(crate) tools: ToolSet,
     pub(crate) ttl: Option<Duration>,
+}
+
+impl Fetched {
+    /// The tools that the mesh file lets be, with what it says about them.
+    pub(crate) fn selected(self, upstream: &str, selection: &mesh_config::Selection) -> Self {
+        Self { tools: crate::selection::select(upstream, self.tools, selection), ..self }
+    }
 }
 
 /// The cache of one upstream's tools.

@@ -28,13 +28,25 @@ pub(crate) struct Pinned {
     pub(crate) revision: Revision,
 }
 
+/// What a server may ask through the gateway.
+const BRIDGED: &str = r#"{"roots":{"listChanged":true},"sampling":{},"elicitation":{"form":{},"url":{}}}"#;
+
 impl Conversation {
-    /// The gateway's own: for lists, health checks, and clients that bring nothing of their own.
+    /// The gateway's own: for lists and health checks. It declares what some client of the gateway can do, so that a server lists what it
+    /// would show to that one.
     pub(crate) fn own() -> Arc<Self> {
-        static OWN: LazyLock<Arc<Conversation>> = LazyLock::new(|| {
-            Arc::new(Conversation { key: [0; 32], capabilities: "{}".into(), info: None, pinned: None })
-        });
+        static OWN: LazyLock<Arc<Conversation>> = LazyLock::new(|| Conversation::of(0, BRIDGED));
         Arc::clone(&OWN)
+    }
+
+    /// That of all clients who can be asked nothing.
+    pub(crate) fn plain() -> Arc<Self> {
+        static PLAIN: LazyLock<Arc<Conversation>> = LazyLock::new(|| Conversation::of(1, "{}"));
+        Arc::clone(&PLAIN)
+    }
+
+    fn of(key: u8, capabilities: &str) -> Arc<Self> {
+        Arc::new(Self { key: [key; 32], capabilities: capabilities.into(), info: None, pinned: None })
     }
 
     /// Whether it is the gateway's own.

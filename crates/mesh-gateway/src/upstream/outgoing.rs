@@ -22,6 +22,8 @@ pub(crate) struct ClientFacts<'a> {
 pub(crate) struct Notify {
     /// The client's own progress token, raw, if it wants progress.
     pub(crate) token: Option<Box<str>>,
+    /// Which log messages it wants.
+    pub(crate) logs: Logs,
     pub(crate) to: mpsc::Sender<Bytes>,
 }
 
@@ -36,9 +38,55 @@ impl Notify {
         let _ = self.to.try_send(message.into());
     }
 
-    /// Passes any other notification on as it is.
-    pub(crate) fn other(&self, message: Bytes) {
-        let _ = self.to.try_send(message);
+    /// Passes a log message on as it is, if its level is wanted.
+    pub(crate) fn log(&self, message: &Bytes) {
+        if self.logs.want(message) {
+            let _ = self.to.try_send(message.clone());
+        }
+    }
+}
+
+/// Which log messages a client wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Logs {
+    /// Whatever the server sends (with a handshake, before a level was set).
+    All,
+    /// None (2026-07-28, without `logLevel`).
+    None,
+    /// From this place in [`Logs::LEVELS`] on.
+    From(usize),
+}
+
+impl Logs {
+    /// The levels of RFC 5424, the least important first.
+    pub(crate) const LEVELS: [&'static str; 8] =
+        ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+
+    /// Those from a level on, raw; `None` if it is none.
+    pub(crate) fn from_level(level: &str) -> Option<Self> {
+        let level = level.trim_matches('"');
+        Self::LEVELS.iter().position(|known| *known == level).map(Self::From)
+    }
+
+    fn want(self, message: &[u8]) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Message<'a> {
+            #[serde(borrow)]
+            params: Params<'a>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Params<'a> {
+            #[serde(borrow)]
+            level: std::borrow::Cow<'a, str>,
+        }
+        match self {
+            Self::All => true,
+            Self::None => false,
+            Self::From(least) => serde_json::from_slice::<Message<'_>>(message)
+                .ok()
+                .and_then(|message| Self::LEVELS.iter().position(|level| *level == message.params.level))
+                .is_none_or(|level| level >= least),
+        }
     }
 }
 
@@ -174,10 +222,24 @@ mod tests {
         assert_eq!(meta[meta::CLIENT_INFO]["name"], "agentmesh-gateway");
     }
 
+    #[test]
+    fn only_levels_that_are_wanted_pass() {
+        let message = br#"{"method":"notifications/message","params":{"level":"warning","data":1}}"#;
+        for (logs, wanted) in [
+            (Logs::All, true),
+            (Logs::None, false),
+            (Logs::from_level("\"info\"").unwrap(), true),
+            (Logs::from_level("error").unwrap(), false),
+        ] {
+            assert_eq!(logs.want(message), wanted, "{logs:?}");
+        }
+        assert_eq!(Logs::from_level("loud"), None);
+    }
+
     #[tokio::test]
     async fn progress_comes_back_under_the_clients_token() {
         let (to, mut from) = mpsc::channel(1);
-        let notify = Notify { token: Some("\"abc\"".into()), to };
+        let notify = Notify { token: Some("\"abc\"".into()), logs: Logs::All, to };
         notify.progress(r#"{"progressToken":7,"progress":1.50,"message":"m"}"#);
         notify.progress(r#"{"progressToken":7,"progress":2}"#);
         assert_eq!(

@@ -15,6 +15,13 @@ pub(crate) struct ParamHeader {
     header: HeaderName,
 }
 
+impl ParamHeader {
+    /// The argument that has the value, or has it in it.
+    pub(crate) fn argument(&self) -> &str {
+        self.path.first().map_or("", String::as_str)
+    }
+}
+
 /// The annotations of a tool's `inputSchema`.
 pub(crate) fn of_schema(schema: &str) -> Vec<ParamHeader> {
     let mut found = Vec::new();

@@ -1,13 +1,22 @@
 //! A logical upstream: its endpoints, its bounds, and what is known of its tools.
 
 use super::fetch::{self, ListLimits};
-use super::{Bulkhead, Catalog, HttpUpstream, Snapshot, StdioUpstream, Upstream, UpstreamError};
+use super::heard::{self, Heard};
+use super::{
+    Announcement, Bulkhead, Catalog, ChangesReceiver, HttpUpstream, Kind, Snapshot, StdioUpstream, Upstream,
+    UpstreamError,
+};
 use crate::settings::Settings;
 use mesh_config::Endpoint;
 use mesh_core::Tenant;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What the process of a retired upstream gets to end by itself.
+const LAST_GRACE: Duration = Duration::from_secs(2);
 
 /// One entry of `tools:` in the mesh file. Nothing in it is shared with another upstream.
 pub(crate) struct RegisteredUpstream {
@@ -15,11 +24,39 @@ pub(crate) struct RegisteredUpstream {
     pub(crate) tenant: Tenant,
     pub(crate) timeout: Duration,
     pub(crate) bulkhead: Bulkhead,
-    catalog: Arc<Catalog>,
+    /// One of each kind, in the order of [`Kind::ALL`].
+    catalogs: [Arc<Catalog>; 4],
     target: Arc<dyn Upstream>,
+    heard: Arc<Heard>,
     list_limits: ListLimits,
     list_timeout: Duration,
     stop: CancellationToken,
+    /// Which of its tools there are, and what the mesh file says about them.
+    pub(crate) selection: Arc<mesh_config::Selection>,
+    /// Plans that have it, and calls that outlive a request: it ends after them.
+    pub(crate) uses: TaskTracker,
+}
+
+/// What follows from what an upstream says about its lists.
+struct Hearing {
+    catalogs: [Arc<Catalog>; 4],
+    heard: Arc<Heard>,
+}
+
+impl Hearing {
+    fn hear(&self, announcement: &Announcement) {
+        let kinds: &[Kind] = match announcement {
+            Announcement::Tools => &[Kind::Tools],
+            Announcement::Prompts => &[Kind::Prompts],
+            Announcement::Resources => &[Kind::Resources, Kind::Templates],
+            Announcement::Resumed => &Kind::ALL,
+            Announcement::Updated { .. } | Announcement::Other { .. } => &[],
+        };
+        for kind in kinds {
+            self.catalogs[*kind as usize].invalidate();
+            self.heard.changed(*kind);
+        }
+    }
 }
 
 /// Why an upstream cannot be set up.
@@ -39,10 +76,11 @@ pub(crate) fn build(
     settings: &Settings,
 ) -> Result<RegisteredUpstream, SetupError> {
     let id: Arc<str> = id.into();
-    let catalog = Arc::new(Catalog::new(settings.list_ttl));
+    let heard = Arc::new(Heard::new());
+    let catalogs = Kind::ALL.map(|_| Arc::new(Catalog::new(settings.list_ttl)));
     let target: Arc<dyn Upstream> = match &config.endpoint {
         Endpoint::Process { command, env, cwd } => {
-            let changed = Arc::clone(&catalog);
+            let changed = Hearing { catalogs: catalogs.clone(), heard: Arc::clone(&heard) };
             Arc::new(StdioUpstream::new(
                 super::stdio::Spawn {
                     upstream: Arc::clone(&id),
@@ -52,7 +90,7 @@ pub(crate) fn build(
                     cwd: cwd.clone(),
                     max_line: settings.limits.result,
                 },
-                Arc::new(move || changed.invalidate()),
+                Arc::new(move |announcement| changed.hear(announcement)),
             ))
         }
         Endpoint::Http { url, headers } => {
@@ -66,7 +104,8 @@ pub(crate) fn build(
         tenant: settings.tenant.clone(),
         timeout: config.timeout,
         bulkhead: Bulkhead::new(config.concurrency, config.queue),
-        catalog,
+        catalogs,
+        heard,
         target,
         list_limits: ListLimits {
             pages: settings.limits.list_pages,
@@ -75,6 +114,8 @@ pub(crate) fn build(
         },
         list_timeout: settings.list_timeout,
         stop: CancellationToken::new(),
+        selection: Arc::new(config.selection.clone()),
+        uses: TaskTracker::new(),
         id,
     })
 }
@@ -87,30 +128,63 @@ impl RegisteredUpstream {
 
     /// What is known of its tools, without waiting.
     pub(crate) fn known_tools(&self) -> Snapshot {
-        self.catalog.known()
+        self.known(Kind::Tools)
     }
 
     /// Its tools: current, if that can be had within the list timeout.
     pub(crate) async fn tools(&self) -> Snapshot {
-        self.catalog.current(self.list_timeout, || self.refresh()).await
+        self.list(Kind::Tools).await
+    }
+
+    /// What is known of a list, without waiting.
+    pub(crate) fn known(&self, kind: Kind) -> Snapshot {
+        self.catalogs[kind as usize].known()
+    }
+
+    /// A list: current, if that can be had within the list timeout.
+    pub(crate) async fn list(&self, kind: Kind) -> Snapshot {
+        self.catalogs[kind as usize].current(self.list_timeout, || self.refresh(kind)).await
+    }
+
+    /// Tells from now on which of its lists changed.
+    pub(crate) fn changes(&self) -> ChangesReceiver {
+        self.heard.subscribe()
+    }
+
+    /// Follows what it says of its lists, for everybody.
+    fn listen(&self) {
+        let hearing = Hearing { catalogs: self.catalogs.clone(), heard: Arc::clone(&self.heard) };
+        let (id, target, stop) = (Arc::clone(&self.id), Arc::clone(self.target()), self.stop.clone());
+        tokio::spawn(async move {
+            let listen = heard::listen(&id, target, |announcement| hearing.hear(announcement));
+            stop.run_until_cancelled(listen).await
+        });
     }
 
     /// Fetches the list in the background, so that a reader who leaves does not stop it for the others.
-    fn refresh(&self) {
+    fn refresh(&self, kind: Kind) {
         let (catalog, target, id) =
-            (Arc::clone(&self.catalog), Arc::clone(&self.target), Arc::clone(&self.id));
+            (Arc::clone(&self.catalogs[kind as usize]), Arc::clone(&self.target), Arc::clone(&self.id));
         let (limits, timeout) = (self.list_limits, self.list_timeout);
-        let stop = self.stop.clone();
+        let (stop, selection) = (self.stop.clone(), Arc::clone(&self.selection));
         tokio::spawn(async move {
             let fetch = async || {
-                let fetched = tokio::time::timeout(timeout, fetch::tools(&*target, &id, limits)).await;
-                let late = || UpstreamError::unavailable("its list of tools did not arrive in time");
+                let fetched = tokio::time::timeout(timeout, fetch::list(&*target, &id, kind, limits)).await;
+                let late =
+                    || UpstreamError::unavailable(format!("its {} did not arrive in time", kind.method()));
                 let fetched = fetched.unwrap_or_else(|_| Err(late()));
+                let fetched = fetched.map(|fetched| match kind {
+                    Kind::Tools => fetched.selected(&id, &selection),
+                    _ => fetched,
+                });
                 match &fetched {
                     Ok(fetched) => {
-                        tracing::debug!(upstream = &*id, tools = fetched.tools.iter().count(), "listed");
+                        let entries = fetched.tools.iter().count();
+                        tracing::debug!(upstream = &*id, entries, list = kind.member(), "listed");
                     }
-                    Err(error) => tracing::warn!(upstream = &*id, %error, "tools cannot be listed"),
+                    Err(error) => {
+                        tracing::warn!(upstream = &*id, list = kind.member(), %error, "cannot be listed");
+                    }
                 }
                 fetched
             };
@@ -121,6 +195,18 @@ impl RegisteredUpstream {
     /// Starts its process, if it has one.
     pub(crate) fn start(&self) {
         self.target.start();
+        self.listen();
+    }
+
+    /// Ends it once nobody uses it any more, at the latest after `grace` or when the gateway ends. It must not be in a current plan.
+    pub(crate) async fn retire(&self, grace: Duration, ending: &CancellationToken) {
+        self.uses.close();
+        let idle = ending.run_until_cancelled(timeout(grace, self.uses.wait())).await;
+        if matches!(idle, Some(Err(_))) {
+            tracing::warn!(upstream = &*self.id, "calls were still open when it was ended");
+        }
+        self.shutdown(LAST_GRACE).await;
+        tracing::info!(upstream = &*self.id, "retired");
     }
 
     /// Ends it.

@@ -13,11 +13,17 @@ mod process;
 mod supervisor;
 
 use self::connection::Connection;
-use super::{Answered, Outgoing, Upstream, UpstreamError};
+use super::outgoing::notification;
+use super::revision::describe;
+use super::{
+    Announcement, Answer, Answered, Conversation, Opened, Outgoing, Upstream, UpstreamError, Wanted,
+};
+use crate::wire::object::RawObject;
+use crate::wire::string;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -41,8 +47,8 @@ enum Link {
     Down(UpstreamError),
 }
 
-/// Called when the process says that its tools changed, and when it was started again.
-type Changed = Arc<dyn Fn() + Send + Sync>;
+/// Called when the process says that one of its lists changed, and (`Resumed`) when it was started again.
+type Changed = Arc<dyn Fn(&Announcement) + Send + Sync>;
 
 /// The upstream: a supervisor and the connection of the process that runs now.
 pub(crate) struct StdioUpstream {
@@ -99,6 +105,48 @@ impl Upstream for StdioUpstream {
     async fn request(&self, outgoing: Outgoing<'_>) -> Result<Answered, UpstreamError> {
         self.start();
         self.connection().await?.request(&outgoing).await
+    }
+
+    async fn notify(
+        &self,
+        _conversation: &Arc<Conversation>,
+        method: &str,
+        params: Option<&str>,
+    ) -> Result<(), UpstreamError> {
+        let connection = self.connection().await?;
+        if connection.agreed()?.0.is_modern() {
+            return Ok(());
+        }
+        connection.send(notification(method, params.unwrap_or_default())).await
+    }
+
+    async fn open(&self, _conversation: &Arc<Conversation>) -> Result<Opened, UpstreamError> {
+        self.start();
+        let connection = self.connection().await?;
+        let (revision, described) = connection.agreed()?;
+        describe(revision, described, None)
+    }
+
+    async fn listen(
+        &self,
+        _conversation: &Arc<Conversation>,
+        wanted: Wanted,
+    ) -> Result<mpsc::Receiver<Announcement>, UpstreamError> {
+        self.start();
+        let connection = self.connection().await?;
+        if connection.agreed()?.0.is_modern() {
+            return Ok(connection.subscribe(wanted));
+        }
+        let heard = connection.hear(wanted.clone());
+        for uri in &wanted.updated {
+            let mut params = RawObject::default();
+            params.set("uri", string(uri));
+            let answered = connection.request(&Outgoing::own("resources/subscribe", params)).await?;
+            if let Answer::Error(_) = answered.answer {
+                tracing::debug!(upstream = &*self.spawn.upstream, uri, "its changes are not announced");
+            }
+        }
+        Ok(heard)
     }
 
     async fn shutdown(&self, grace: Duration) {

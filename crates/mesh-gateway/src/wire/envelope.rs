@@ -17,6 +17,11 @@ impl RequestId {
             !json.is_empty() && json.strip_prefix('-').unwrap_or(json).bytes().all(|b| b.is_ascii_digit());
         (is_string || is_integer).then(|| Self(json.into()))
     }
+
+    /// As it arrived.
+    pub(crate) fn as_json(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A message of a client.
@@ -25,9 +30,9 @@ pub(crate) enum Message<'a> {
     /// It wants an answer.
     Request { id: RequestId, method: Cow<'a, str>, params: RawObject<'a> },
     /// It wants none.
-    Notification { method: Cow<'a, str> },
-    /// It answers something.
-    Response,
+    Notification { method: Cow<'a, str>, params: RawObject<'a> },
+    /// It answers something: id, and the result or the error, raw.
+    Response { id: RequestId, result: Option<Cow<'a, str>>, error: Option<Cow<'a, str>> },
 }
 
 /// What was wrong with a body, and the id that the answer can carry.
@@ -72,9 +77,16 @@ pub(crate) fn decode(body: &[u8], max_depth: usize) -> Result<Message<'_>, Undec
         return Err(invalid("`jsonrpc` must be \"2.0\""));
     }
     let Some(method) = envelope.take("method") else {
-        let answers =
-            raw_id.is_some() && (envelope.get("result").is_some() || envelope.get("error").is_some());
-        return if answers { Ok(Message::Response) } else { Err(invalid("`method` is missing")) };
+        let (result, error) = (envelope.take("result"), envelope.take("error"));
+        let answers = raw_id.is_some() && (result.is_some() || error.is_some());
+        return match id.clone() {
+            Some(id) if answers => Ok(Message::Response { id, result, error }),
+            // An answer to nothing.
+            None if answers => {
+                Err(Rejection::InvalidRequest("`id` must be a string or an integer".to_owned()).into())
+            }
+            _ => Err(invalid("`method` is missing")),
+        };
     };
     let method = match method {
         Cow::Borrowed(json) => as_str(json),
@@ -90,7 +102,7 @@ pub(crate) fn decode(body: &[u8], max_depth: usize) -> Result<Message<'_>, Undec
         Some(Cow::Owned(_)) => return Err(invalid("`params` must be an object")),
     };
     match (raw_id, id) {
-        (None, _) => Ok(Message::Notification { method }),
+        (None, _) => Ok(Message::Notification { method, params }),
         (Some(_), Some(id)) => Ok(Message::Request { id, method, params }),
         (Some(_), None) => {
             Err(Rejection::InvalidRequest("`id` must be a string or an integer".to_owned()).into())
@@ -100,13 +112,19 @@ pub(crate) fn decode(body: &[u8], max_depth: usize) -> Result<Message<'_>, Undec
 
 /// A message with a result.
 pub(crate) fn result(id: &RequestId, result: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(result.len() + id.0.len() + 40);
-    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-    out.extend_from_slice(id.0.as_bytes());
-    out.extend_from_slice(br#","result":"#);
+    let mut out = before_result(id, result.len() + 1);
     out.extend_from_slice(result);
     out.push(b'}');
     out.into()
+}
+
+/// What comes before a result in its message, with room for `more` bytes; `}` comes after it.
+pub(crate) fn before_result(id: &RequestId, more: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(more + id.0.len() + 40);
+    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    out.extend_from_slice(id.0.as_bytes());
+    out.extend_from_slice(br#","result":"#);
+    out
 }
 
 /// A message with an error object that is forwarded as it is.

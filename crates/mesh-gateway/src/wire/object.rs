@@ -38,6 +38,11 @@ impl<'a> RawObject<'a> {
         self.members.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
     }
 
+    /// Names and the texts of their values, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.members.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// Removes a member and returns its value's text.
     pub(crate) fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
         let at = self.members.iter().position(|(key, _)| key == name)?;

@@ -134,13 +134,14 @@ async fn a_forgotten_session_is_made_anew_within_the_call() {
     let fake = Fake { session: Mutex::new(Some("one".into())), ..Fake::default() };
     let (fake, url) = fake.start().await;
     let gateway = TestGateway::start(&[("crm", at(&url, &[]))]).await;
-    gateway.tools("/mcp").await;
-    assert_eq!(fake.seen("initialize").len(), 1);
+    assert!(gateway.call("/mcp", "crm_odd", json!({})).await["result"].is_object());
+    // One for the lists, which the gateway asks for itself, and one for its clients' calls.
+    assert_eq!(fake.seen("initialize").len(), 2);
     *fake.session.lock().unwrap() = Some("two".into());
     assert!(gateway.call("/mcp", "crm_odd", json!({})).await["result"].is_object());
     assert!(gateway.call("/mcp", "crm_odd", json!({})).await["result"].is_object());
-    assert_eq!((fake.seen("initialize").len(), fake.seen("tools/call").len()), (2, 3));
-    assert_eq!(gateway.records(2).await.len(), 2);
+    assert_eq!((fake.seen("initialize").len(), fake.seen("tools/call").len()), (3, 4));
+    assert_eq!(gateway.records(3).await.len(), 3);
     gateway.gateway.shutdown(std::time::Duration::from_secs(1)).await;
     let seen = fake.seen.lock().unwrap();
     assert!(
@@ -204,7 +205,10 @@ async fn a_stream_passes_its_notifications_and_its_questions_are_answered() {
     ];
     let body = events.map(|event| format!("id: 1\ndata: {event}\n\n")).concat();
     *fake.odd.lock().unwrap() = Some((200, "text/event-stream", body));
-    let params = json!({"name": "crm_odd", "_meta": {"progressToken": 5}});
+    let params = json!({
+        "name": "crm_odd",
+        "_meta": {"progressToken": 5, "io.modelcontextprotocol/logLevel": "info"},
+    });
     let (body, headers) = modern("tools/call", params);
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let text = gateway.send("/mcp", &headers, body).await.text().await.unwrap();

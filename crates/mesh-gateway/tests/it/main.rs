@@ -3,9 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which the exception for tests does not cover")]
 
 mod audit;
+mod bridging;
 mod directory;
 mod http_upstream;
 mod malformed;
+mod peer;
 mod protocol;
+mod reload;
+mod sessions;
 mod stdio;
+mod stdio_client;
 mod support;
+mod toolsets;
+mod versions;

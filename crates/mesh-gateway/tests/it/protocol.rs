@@ -11,7 +11,7 @@ async fn modern_ask(gateway: &TestGateway, path: &str, method: &str, params: Val
 }
 
 #[tokio::test]
-async fn every_revision_with_a_handshake_is_spoken_without_a_session() {
+async fn every_revision_with_a_handshake_is_spoken_with_and_without_a_session() {
     let gateway = TestGateway::start(&[("crm", echo(&[]))]).await;
     for (asked, answered) in [
         ("2025-03-26", "2025-03-26"),
@@ -23,7 +23,7 @@ async fn every_revision_with_a_handshake_is_spoken_without_a_session() {
         let params = json!({"protocolVersion": asked, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
         let response = gateway.send("/mcp", &[], body.to_string()).await;
-        assert!(!response.headers().contains_key("mcp-session-id"));
+        let session = response.headers()["mcp-session-id"].to_str().unwrap().to_owned();
         let answer: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
         assert_eq!(answer["result"]["protocolVersion"], answered);
         assert!(answer["result"]["capabilities"]["tools"].is_object());
@@ -35,8 +35,11 @@ async fn every_revision_with_a_handshake_is_spoken_without_a_session() {
         let headers = [("mcp-protocol-version", answered)];
         let pong = gateway.ask_with("/mcp", &headers, "ping", json!({})).await;
         assert_eq!(pong["result"], json!({}));
-        let unknown = gateway.ask_with("/mcp", &headers, "resources/list", json!({})).await;
+        let unknown = gateway.ask_with("/mcp", &headers, "nonsense", json!({})).await;
         assert_eq!(unknown["error"]["code"], -32601);
+        let headers = [("mcp-protocol-version", answered), ("mcp-session-id", &session)];
+        let pong = gateway.ask_with("/mcp", &headers, "ping", json!({})).await;
+        assert_eq!(pong["result"], json!({}));
     }
 }
 
@@ -56,7 +59,7 @@ async fn the_modern_revision_is_served_in_full() {
     assert_eq!(answer["result"]["resultType"], "complete");
     assert_eq!(answer["result"]["structuredContent"], json!({"a": 1}));
 
-    for gone in ["ping", "nonsense", "resources/list"] {
+    for gone in ["ping", "nonsense", "resources/subscribe"] {
         let (status, answer) = modern_ask(&gateway, "/mcp", gone, json!({})).await;
         assert_eq!((status, &answer["error"]["code"]), (404, &json!(-32601)), "{gone}");
     }
@@ -74,7 +77,7 @@ async fn the_modern_revision_is_served_in_full() {
 }
 
 #[tokio::test]
-async fn get_and_delete_are_not_offered() {
+async fn get_and_delete_are_not_offered_without_a_session() {
     let gateway = TestGateway::start(&[]).await;
     for path in ["/mcp", "/mcp/crm"] {
         for method in [reqwest::Method::GET, reqwest::Method::DELETE, reqwest::Method::PUT] {
@@ -82,7 +85,7 @@ async fn get_and_delete_are_not_offered() {
             let response = request.send().await.unwrap();
             assert_eq!(
                 (response.status().as_u16(), &response.headers()["allow"]),
-                (405, &"POST".parse().unwrap())
+                (405, &"GET, POST, DELETE".parse().unwrap())
             );
         }
     }

@@ -151,6 +151,9 @@ fn upstream(endpoint: Endpoint) -> Upstream {
         timeout: Duration::from_secs(30),
         concurrency: 64,
         queue: 256,
+        selection: mesh_config::Selection::default(),
+        split: None,
+        shadow: None,
     }
 }
 

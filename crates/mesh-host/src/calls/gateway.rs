@@ -1,7 +1,7 @@
 //! The way from a host to its gateway, and the JSON-RPC exchange that both kinds of call share.
 
 use super::withdraw::WITHDRAWALS;
-use super::{CallError, CallErrorCode, Calls};
+use super::{CallError, CallErrorCode, Calls, DiscoverCall};
 use crate::settings::HostSettings;
 use crate::worker::CallScope;
 use crate::worker::protocol::{PeerEntry, ToolEntry};
@@ -208,6 +208,15 @@ impl Calls for GatewayCalls {
         let outcome = self.call_tool(&call, arguments, timeout).await;
         self.span("mcp tools/call", &call, &outcome);
         outcome
+    }
+
+    async fn discover(
+        &self,
+        scope: &CallScope,
+        call: &DiscoverCall,
+        timeout: Option<Duration>,
+    ) -> Result<Box<RawValue>, CallError> {
+        self.discover_tools(scope, call, timeout).await
     }
 
     async fn agent(

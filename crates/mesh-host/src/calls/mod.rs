@@ -4,10 +4,12 @@
 //! the task.
 
 mod agents;
+mod discover;
 mod gateway;
 mod tools;
 mod withdraw;
 
+pub(crate) use discover::DiscoverCall;
 pub(crate) use gateway::GatewayCalls;
 
 use crate::worker::CallScope;
@@ -86,6 +88,14 @@ pub(crate) trait Calls: Send + Sync + 'static {
         scope: &CallScope,
         name: &str,
         arguments: Option<&RawValue>,
+        timeout: Option<Duration>,
+    ) -> Result<Box<RawValue>, CallError>;
+
+    /// Finds tools among those that the agent may call.
+    async fn discover(
+        &self,
+        scope: &CallScope,
+        call: &DiscoverCall,
         timeout: Option<Duration>,
     ) -> Result<Box<RawValue>, CallError>;
 

@@ -3,7 +3,7 @@
 use super::protocol::{FromWorker, ReplyError, ToWorker};
 use super::run::{Run, Speaker};
 use super::tokens::Tokens;
-use crate::calls::{CallError, CallErrorCode, Calls};
+use crate::calls::{CallError, CallErrorCode, Calls, DiscoverCall};
 use crate::context::{ContextCall, Contexts, HistoryCall, MemoryCall};
 use crate::owner::{Ask, OwnerHandle};
 use bytes::Bytes;
@@ -203,6 +203,7 @@ impl Lines {
                     }
                     What::Agent(agent, parts) => calls.agent(&scope, &agent, parts, timeout).await,
                     What::Context(call) => contexts.call(&scope, &call).await,
+                    What::Discover(call) => calls.discover(&scope, &call, timeout).await,
                 }
             };
             let outcome = if asked.is_short {
@@ -244,23 +245,29 @@ enum What {
     Tool(String, Option<Box<RawValue>>),
     Agent(String, Vec<Part>),
     Context(ContextCall),
+    Discover(DiscoverCall),
 }
 
 impl Asked {
     pub(super) fn of(mut line: FromWorker<'_>) -> Result<Self, String> {
-        let what = match (line.tool.take(), line.agent.take(), line.memory, line.history) {
-            (Some(tool), None, None, None) => What::Tool(tool, line.arguments.map(ToOwned::to_owned)),
-            (None, Some(agent), None, None) => {
+        let what = match (line.tool.take(), line.agent.take(), line.memory, line.history, line.discover) {
+            (Some(tool), None, None, None, None) => What::Tool(tool, line.arguments.map(ToOwned::to_owned)),
+            (None, Some(agent), None, None, None) => {
                 let text = line.text.take().unwrap_or_default();
                 What::Agent(agent, line.parts.take().unwrap_or_else(|| vec![Part::text(text)]))
             }
-            (None, None, Some(memory), None) => {
+            (None, None, Some(memory), None, None) => {
                 What::Context(ContextCall::Memory(MemoryCall::parse(memory)?))
             }
-            (None, None, None, Some(history)) => {
+            (None, None, None, Some(history), None) => {
                 What::Context(ContextCall::History(HistoryCall::parse(history)?))
             }
-            _ => return Err("a call names one of `tool`, `agent`, `memory` and `history`".to_owned()),
+            (None, None, None, None, Some(discover)) => What::Discover(DiscoverCall::parse(discover)?),
+            _ => {
+                return Err(
+                    "a call names one of `tool`, `agent`, `memory`, `history` and `discover`".to_owned()
+                );
+            }
         };
         Ok(Self {
             is_short: matches!(what, What::Context(ContextCall::Memory(_))),

@@ -168,6 +168,8 @@ pub(crate) struct FromWorker<'a> {
     pub(crate) memory: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) history: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) discover: Option<&'a RawValue>,
     #[serde(default, rename = "timeout_ms")]
     pub(crate) timeout_ms: Option<u64>,
     #[serde(default)]

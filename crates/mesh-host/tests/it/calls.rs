@@ -88,3 +88,16 @@ async fn what_is_handed_over_goes_on_at_the_peer() {
     let calls = gateway.calls();
     assert_eq!(calls.len(), 3, "nobody asked which task the first one is: {calls:?}");
 }
+
+#[tokio::test]
+async fn a_worker_finds_tools_among_those_that_it_may_call() {
+    let gateway = Gateway::start().await;
+    let bench = Bench::start(gateway.settings()).await.ready().await;
+    let task = bench.send(r#"discover {"category": "crm", "query": "one & all", "limit": 3}"#).await;
+    assert_eq!(state(&task), "TASK_STATE_COMPLETED", "{task}");
+    let found = &task["artifacts"][0]["parts"][1]["data"]["tools"];
+    let asked = json!({ "query": "category=crm&query=one+%26+all&limit=3", "agent": "sales" });
+    assert_eq!(*found, json!([{ "name": "crm/get", "category": "crm", "asked": asked }]));
+    let refused = bench.send(r#"discover {"limit": "many"}"#).await;
+    assert!(refused.to_string().contains("invalid"), "{refused}");
+}

@@ -43,6 +43,7 @@ impl Gateway {
         let router = Router::new()
             .route("/mcp/crm", post(mcp))
             .route("/agents", get(directory))
+            .route("/tools", get(tools))
             .route("/.well-known/agent-card.json", get(card))
             .route("/", post(peer))
             .with_state(Arc::clone(&seen));
@@ -103,6 +104,14 @@ async fn mcp(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes) -> 
     }
     drop(open);
     answer(&json!({ "content": [{ "type": "text", "text": format!("got {id}") }] }))
+}
+
+/// What was asked comes back as a tool.
+async fn tools(uri: http::Uri, headers: HeaderMap) -> Response<Body> {
+    let asked = json!({ "query": uri.query(), "agent": headers["agentmesh-agent"].to_str().unwrap() });
+    let tools = json!([{ "name": "crm_get", "category": "crm", "asked": asked }, { "name": "crm_delete" }]);
+    let body = json!({ "tools": tools }).to_string();
+    Response::builder().header("content-type", "application/json").body(Body::from(body)).unwrap()
 }
 
 async fn directory(State(seen): State<Arc<Seen>>) -> String {

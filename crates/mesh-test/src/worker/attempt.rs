@@ -87,6 +87,7 @@ impl Attempt {
                 }
             }
             Step::History(call) => self.call(&json!({ "history": call }))?,
+            Step::Discover(call) => self.call(&json!({ "discover": call }))?,
             Step::Fail(text) => return Err(Stop::Ended("failed", text.clone())),
             Step::Reject(text) => return Err(Stop::Ended("rejected", text.clone())),
             Step::Slow { count, pause } => {

@@ -18,6 +18,7 @@ pub enum Step {
     Memory(Value),
     Count { key: String, times: u32 },
     History(Value),
+    Discover(Value),
     Fail(String),
     Reject(String),
     Slow { count: u32, pause: Duration },
@@ -105,6 +106,7 @@ fn parse_step(step: &str) -> Result<Step, &'static str> {
             Step::Count { key: required(key)?, times: number(times)? }
         }
         "history" => Step::History(json(if rest.is_empty() { "{}" } else { rest })?),
+        "discover" => Step::Discover(json(if rest.is_empty() { "{}" } else { rest })?),
         "fail" => Step::Fail(text()),
         "reject" => Step::Reject(text()),
         "slow" => {

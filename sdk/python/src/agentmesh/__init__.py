@@ -9,6 +9,7 @@ from typing import Any
 
 from agentmesh.binding import model
 from agentmesh.config import Model
+from agentmesh.discovery import DiscoveredTool
 from agentmesh.errors import (
     AgentError,
     CallError,
@@ -22,15 +23,18 @@ from agentmesh.errors import (
     TaskRejected,
     ToolError,
 )
+from agentmesh.gateway import AgentGateway
 from agentmesh.memory import Entry, Memory, PastTask
 from agentmesh.task import Question, Task, current_task
 from agentmesh.version import VERSION
 
 __all__ = [
     "AgentError",
+    "AgentGateway",
     "CallError",
     "ConfigError",
     "ContextError",
+    "DiscoveredTool",
     "Entry",
     "Memory",
     "MemoryConflict",

@@ -12,6 +12,7 @@ from typing import Any
 from agentmesh.calls import Calls, Decoder, agent_decoder, tool_decoder
 from agentmesh.channel import Channel, Message
 from agentmesh.config import Config
+from agentmesh.discovery import DiscoveredTool, tools_decoder
 from agentmesh.errors import LineTooLong, TaskCanceled
 from agentmesh.memory import no_memory
 from agentmesh.parts import parts_text
@@ -110,6 +111,9 @@ class Attempt:
         # The host decides about a full name: the tool may have come up after this worker was configured.
         tool = name if "/" in name else self._config.find_tool(name).name
         return self._call({"tool": tool, "arguments": dict(arguments)}, tool_decoder(tool))
+
+    def discover_tools(self, asked: Mapping[str, Any]) -> Future[list[DiscoveredTool]]:
+        return self._call({"discover": dict(asked)}, tools_decoder)
 
     def call_agent(self, name: str, text: str) -> Future[str]:
         return self._call({"agent": name, "parts": [{"text": text}]}, agent_decoder(name))

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from agentmesh.discovery import DiscoveredTool, wanted
 from agentmesh.errors import NotInTask
 from agentmesh.memory import Memory, PastTask, history, history_blocking
 from agentmesh.parts import Part, make_parts, parts_text
@@ -105,9 +106,26 @@ class Task:
         """For agents that keep their own state: the first `count` answers were used by an earlier attempt."""
         self._attempt.skip_answers(count)
 
-    async def call_tool(self, name: str, /, **arguments: Any) -> Any:
-        """Calls a tool: its structured content, or else its text. Raises ToolError."""
-        return await asyncio.wrap_future(self._attempt.call_tool(name, arguments))
+    async def call_tool(self, name: str | None = None, /, **arguments: Any) -> Any:
+        """Calls a tool: its structured content, or else its text. Raises ToolError.
+
+        `call_tool("crm/get_customer", customer_id="C-1")`, or the same as
+        `call_tool(tool_name="crm/get_customer", parameters={"customer_id": "C-1"})`.
+        """
+        return await asyncio.wrap_future(self._attempt.call_tool(*_tool_call(name, arguments)))
+
+    async def discover_tools(
+        self, category: str | None = None, query: str | None = None, *, limit: int | None = None
+    ) -> list[DiscoveredTool]:
+        """Tools that this agent may call: of a category, or for a need, best first. Raises ToolError."""
+        asked = wanted(category, query, limit)
+        return await asyncio.wrap_future(self._attempt.discover_tools(asked))
+
+    def discover_tools_blocking(
+        self, category: str | None = None, query: str | None = None, *, limit: int | None = None
+    ) -> list[DiscoveredTool]:
+        """`discover_tools` for code that runs in a thread."""
+        return self._attempt.discover_tools(wanted(category, query, limit)).result()
 
     async def call_agent(self, name: str, text: str) -> str:
         """Sends another agent a task and waits for the text of its answer. Raises AgentError."""
@@ -121,13 +139,26 @@ class Task:
         """`history` for code that runs in a thread."""
         return history_blocking(self._attempt, limit, artifacts)
 
-    def call_tool_blocking(self, name: str, /, **arguments: Any) -> Any:
+    def call_tool_blocking(self, name: str | None = None, /, **arguments: Any) -> Any:
         """`call_tool` for code that runs in a thread."""
-        return self._attempt.call_tool(name, arguments).result()
+        return self._attempt.call_tool(*_tool_call(name, arguments)).result()
 
     def call_agent_blocking(self, name: str, text: str) -> str:
         """`call_agent` for code that runs in a thread."""
         return self._attempt.call_agent(name, text).result()
+
+
+def _tool_call(name: str | None, arguments: dict[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """A tool and its arguments, in either way of writing a call."""
+    if name is not None:
+        return name, arguments
+    named = {"tool_name": None, "parameters": None, **arguments}
+    tool, parameters = named.pop("tool_name"), named.pop("parameters")
+    if not isinstance(tool, str) or named:
+        raise TypeError(
+            "a call names its tool: call_tool(name, **arguments), or with tool_name and parameters"
+        )
+    return tool, parameters or {}
 
 
 def current_task() -> Task:

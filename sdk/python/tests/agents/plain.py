@@ -57,6 +57,20 @@ async def caller(task):
         return f"{error.target}: {error.code}: {error}"
 
 
+async def discoverer(task):
+    tools = await task.discover_tools(category="crm", query="a customer")
+    result = await task.call_tool(tool_name=tools[0].name, parameters={"customer_id": "C-1"})
+    found = await asyncio.to_thread(task.discover_tools_blocking)
+    return f"{result} {len(found)}"
+
+
+async def mistaken(task):
+    try:
+        await task.call_tool(tool="x")
+    except TypeError as error:
+        return str(error)
+
+
 async def delegator(task):
     return await task.call_agent("marketing", task.text)
 

@@ -302,7 +302,7 @@ fn notified(notify: Option<&Notify>, method: &str, params: Option<&RawValue>, me
     let Some(notify) = notify else { return };
     match (method, params) {
         ("notifications/progress", Some(params)) => notify.progress(params.get()),
-        ("notifications/message", _) => notify.other(message.clone()),
+        ("notifications/message", _) => notify.log(message),
         _ => {}
     }
 }

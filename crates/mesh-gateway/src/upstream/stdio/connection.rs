@@ -2,8 +2,12 @@
 
 use super::Changed;
 use super::lines::{HEAD, Line};
-use crate::upstream::outgoing::{answer_to_server, cancelled};
-use crate::upstream::{Answer, Answered, Notify, Outgoing, Revision, UpstreamError};
+use crate::upstream::announcement::HEARD;
+use crate::upstream::outgoing::{cancelled, refusal};
+use crate::upstream::questions::{Asked, Askers, Questions};
+use crate::upstream::{Announcement, Answer, Answered, Notify, Outgoing, Revision, UpstreamError, Wanted};
+use crate::wire::incoming::{Incoming, cancelled_id};
+use crate::wire::object::RawObject;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,6 +18,12 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Messages that wait to be written to the process. Calls wait for room; what is ours to leave out is left out.
 pub(super) const OUTBOX: usize = 64;
+
+/// Somebody who listens.
+struct Ear {
+    wanted: Wanted,
+    to: mpsc::Sender<Announcement>,
+}
 
 struct Pending {
     answer: oneshot::Sender<Result<Answer, UpstreamError>>,
@@ -27,23 +37,12 @@ pub(super) struct Connection {
     /// `Err` after the end.
     pending: Mutex<Result<HashMap<u64, Pending>, UpstreamError>>,
     outbox: mpsc::Sender<Bytes>,
-    revision: OnceLock<Revision>,
+    revision: OnceLock<(Revision, Bytes)>,
     changed: Changed,
+    askers: Arc<Askers>,
+    questions: Mutex<Questions>,
+    listeners: Mutex<Vec<Ear>>,
     max_line: usize,
-}
-
-/// A message of the process.
-#[derive(Deserialize)]
-struct Incoming<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    method: Option<String>,
-    #[serde(borrow)]
-    params: Option<&'a RawValue>,
-    #[serde(borrow)]
-    result: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -66,24 +65,70 @@ impl Connection {
             outbox,
             revision: OnceLock::new(),
             changed,
+            askers: Arc::default(),
+            questions: Mutex::default(),
+            listeners: Mutex::default(),
             max_line,
         }
     }
 
-    /// Notes what the handshake agreed on.
-    pub(super) fn agree(&self, revision: Revision) {
+    /// Notes what the handshake agreed on, and what the server said about itself.
+    pub(super) fn agree(&self, revision: Revision, described: Bytes) {
         // Set once, by the one who makes the handshake.
-        let _ = self.revision.set(revision);
+        let _ = self.revision.set((revision, described));
+    }
+
+    /// What was agreed.
+    pub(super) fn agreed(&self) -> Result<&(Revision, Bytes), UpstreamError> {
+        self.revision.get().ok_or_else(|| UpstreamError::unavailable("the handshake is not done"))
+    }
+
+    /// Tells somebody what the process says of itself from now on, as far as it is wanted.
+    pub(super) fn hear(&self, wanted: Wanted) -> mpsc::Receiver<Announcement> {
+        let (to, heard) = mpsc::channel(HEARD);
+        lock(&self.listeners).push(Ear { wanted, to });
+        heard
     }
 
     /// Sends a request in the agreed revision.
     pub(super) async fn request(&self, outgoing: &Outgoing<'_>) -> Result<Answered, UpstreamError> {
-        let revision =
-            self.revision.get().ok_or_else(|| UpstreamError::unavailable("the handshake is not done"))?;
+        let (revision, _) = self.agreed()?;
+        let _askable = self.askers.enter(&outgoing.conversation.key, outgoing.asker.as_ref());
         let mut call = self.open(outgoing.notify.clone())?;
         self.send(outgoing.encode(call.id, revision)).await?;
         let answer = call.answer().await?;
         Ok(Answered { answer, modern: revision.is_modern() })
+    }
+
+    /// Keeps `subscriptions/listen` open for as long as somebody listens, or until the server ends it.
+    pub(super) fn subscribe(self: &Arc<Self>, wanted: Wanted) -> mpsc::Receiver<Announcement> {
+        let (to, listener) = mpsc::channel(HEARD);
+        let connection = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut heard = connection.hear(wanted.clone());
+            let mut params = RawObject::default();
+            params.set("notifications", wanted.filter());
+            let Ok(mut call) = connection.open(None) else { return };
+            let message = Outgoing::own("subscriptions/listen", params).encode(call.id, &Revision::Modern);
+            if connection.send(message).await.is_err() {
+                return;
+            }
+            loop {
+                tokio::select! {
+                    () = to.closed() => return,
+                    _ = call.answer() => return,
+                    announcement = heard.recv() => match announcement {
+                        Some(announcement) => {
+                            if to.send(announcement).await.is_err() {
+                                return;
+                            }
+                        }
+                        None => return,
+                    },
+                }
+            }
+        });
+        listener
     }
 
     /// Registers a call. Dropping it before its answer came cancels it.
@@ -115,7 +160,7 @@ impl Connection {
     }
 
     /// Takes a line of the process.
-    pub(super) fn receive(&self, line: Line) {
+    pub(super) fn receive(self: &Arc<Self>, line: Line) {
         let line = match line {
             Line::Whole(line) if line.iter().all(u8::is_ascii_whitespace) => return,
             Line::Whole(line) => line,
@@ -128,8 +173,8 @@ impl Connection {
         };
         let raw = |value: &RawValue| line.slice_ref(value.get().as_bytes());
         match (message.id, message.method.as_deref()) {
-            (Some(id), Some(method)) => self.send_now(answer_to_server(id.get(), method)),
-            (None, Some(method)) => self.notified(method, message.params),
+            (Some(id), Some(method)) => self.asked(id.get(), method, message.params),
+            (None, Some(method)) => self.notified(method, message.params, &line),
             (Some(id), None) => {
                 let answer = match (message.result, message.error) {
                     (Some(result), None) => Ok(Answer::Result(raw(result).into())),
@@ -142,7 +187,29 @@ impl Connection {
         }
     }
 
-    fn notified(&self, method: &str, params: Option<&RawValue>) {
+    /// A question of the process. It does not say which call it is about: it is put to the client whose calls are open, if there is only one.
+    fn asked(self: &Arc<Self>, id: &str, method: &str, params: Option<&RawValue>) {
+        let Ok(asker) = self.askers.only() else {
+            return self
+                .send_now(refusal(id, "it is not clear which client is asked: several have calls open"));
+        };
+        let connection = Arc::clone(self);
+        let tell = async move |message| drop(connection.send(message).await);
+        let asked = lock(&self.questions).ask(asker.as_ref(), id, method, params.map(RawValue::get), tell);
+        if let Asked::Now(reply) = asked {
+            self.send_now(reply);
+        }
+    }
+
+    /// Tells the listeners. One that does not keep up is told no more: it listens again, and then knows that it missed something.
+    fn announce(&self, announcement: &Announcement) {
+        lock(&self.listeners).retain(|ear| {
+            !ear.to.is_closed()
+                && (!ear.wanted.wants(announcement) || ear.to.try_send(announcement.clone()).is_ok())
+        });
+    }
+
+    fn notified(&self, method: &str, params: Option<&RawValue>, message: &Bytes) {
         match method {
             "notifications/progress" => {
                 let Some(params) = params else { return };
@@ -155,13 +222,22 @@ impl Connection {
                     notify.progress(params.get());
                 }
             }
-            "notifications/tools/list_changed" => (self.changed)(),
-            // Nothing says which call of whose client it is about.
-            "notifications/message" => {
-                let shown: String = params.map(|p| p.get().chars().take(500).collect()).unwrap_or_default();
-                tracing::debug!(upstream = &*self.upstream, message = shown, "logged");
+            "notifications/cancelled" => {
+                if let Some(id) = cancelled_id(params) {
+                    lock(&self.questions).withdraw(id);
+                }
             }
-            _ => {}
+            // It does not say which call it is about: if only one is open, it is that.
+            "notifications/message" if let Some(notify) = self.only_call() => notify.log(message),
+            _ => {
+                let Some(announcement) = Announcement::read(method, params, message) else { return };
+                match announcement {
+                    Announcement::Tools | Announcement::Prompts | Announcement::Resources => {
+                        (self.changed)(&announcement);
+                    }
+                    _ => self.announce(&announcement),
+                }
+            }
         }
     }
 
@@ -202,15 +278,31 @@ impl Connection {
     /// Ends the connection: open calls fail with this reason, and so does every later one.
     pub(super) fn end(&self, error: &UpstreamError) {
         let ended = std::mem::replace(&mut *self.lock(), Err(error.clone()));
+        lock(&self.listeners).clear();
         for pending in ended.into_iter().flat_map(HashMap::into_values) {
             // The call may have been given up in this moment.
             let _ = pending.answer.send(Err(error.clone()));
         }
     }
 
+    /// The stream of the only call that is open.
+    fn only_call(&self) -> Option<Notify> {
+        let pending = self.lock();
+        let pending = pending.as_ref().ok()?;
+        let mut open = pending.values();
+        match (open.next(), open.next()) {
+            (Some(only), None) => only.notify.clone(),
+            _ => None,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Result<HashMap<u64, Pending>, UpstreamError>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One call that waits for its answer.
@@ -248,12 +340,11 @@ impl Drop for Call<'_> {
 mod tests {
     use super::*;
     use crate::upstream::ResultText;
-    use crate::wire::object::RawObject;
 
-    fn connection() -> (Connection, mpsc::Receiver<Bytes>) {
+    fn connection() -> (Arc<Connection>, mpsc::Receiver<Bytes>) {
         let (outbox, sent) = mpsc::channel(8);
-        let connection = Connection::new("crm".into(), outbox, Arc::new(|| {}), 1000);
-        connection.agree(Revision::Legacy("2025-11-25".into()));
+        let connection = Arc::new(Connection::new("crm".into(), outbox, Arc::new(|_| {}), 1000));
+        connection.agree(Revision::Legacy("2025-11-25".into()), Bytes::new());
         (connection, sent)
     }
 

@@ -5,8 +5,8 @@ use super::lines::{Line, Lines};
 use super::process::{Process, Streams};
 use super::{Changed, Link, Spawn};
 use crate::upstream::outgoing::notification;
-use crate::upstream::revision::{Verdict, initialize_message, initialized, judge};
-use crate::upstream::{Answer, Conversation, Outgoing, Revision, UpstreamError};
+use crate::upstream::revision::{Verdict, description, initialize_message, initialized, judge};
+use crate::upstream::{Announcement, Answer, Conversation, Outgoing, Revision, UpstreamError};
 use crate::wire::object::RawObject;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -144,24 +144,27 @@ impl Supervisor {
         // A server that ends at the first message it does not know is met with `initialize` the next time.
         let first = self.expect;
         self.expect = if first == Expect::Unknown { Expect::Legacy } else { Expect::Unknown };
-        let revision = timeout(HANDSHAKE, agree(connection, first))
+        let (revision, described) = timeout(HANDSHAKE, agree(connection, first))
             .await
             .map_err(|_| UpstreamError::unavailable("it did not answer the handshake in time"))??;
         self.expect = if revision.is_modern() { Expect::Unknown } else { Expect::Legacy };
         tracing::info!(upstream = &*self.spawn.upstream, revision = revision.version(), "up");
-        connection.agree(revision);
+        connection.agree(revision, described);
         self.link.send_replace(Link::Up(Arc::clone(connection)));
         self.starts += 1;
         if self.starts > 1 {
-            (self.changed)();
+            (self.changed)(&Announcement::Resumed);
         }
         Ok(())
     }
 }
 
+/// The revision, and what the server says about itself.
+type Agreed = (Revision, Bytes);
+
 /// `server/discover` first; `initialize` when it is refused, or stays unanswered, or the server is known to need it.
 /// A slow modern server that answers both is modern.
-async fn agree(connection: &Connection, expect: Expect) -> Result<Revision, UpstreamError> {
+async fn agree(connection: &Connection, expect: Expect) -> Result<Agreed, UpstreamError> {
     if expect == Expect::Legacy {
         return initialize(connection).await;
     }
@@ -169,17 +172,19 @@ async fn agree(connection: &Connection, expect: Expect) -> Result<Revision, Upst
     let request = Outgoing::own("server/discover", RawObject::default());
     connection.send(request.encode(discover.id, &Revision::Modern)).await?;
     if let Ok(answer) = timeout(DISCOVER, discover.answer()).await {
-        return conclude(connection, judge(&answer?)).await;
+        return conclude(connection, answer?).await;
     }
     tokio::select! {
-        Ok(answer @ Answer::Result(_)) = discover.answer() => conclude(connection, judge(&answer)).await,
+        Ok(answer @ Answer::Result(_)) = discover.answer() => conclude(connection, answer).await,
         revision = initialize(connection) => revision,
     }
 }
 
-async fn conclude(connection: &Connection, verdict: Verdict) -> Result<Revision, UpstreamError> {
+async fn conclude(connection: &Connection, answer: Answer) -> Result<Agreed, UpstreamError> {
+    let verdict = judge(&answer);
     match verdict {
-        Verdict::Modern => Ok(Revision::Modern),
+        // An error can be modern, too, but does not say more.
+        Verdict::Modern => Ok((Revision::Modern, description(answer).unwrap_or_default())),
         Verdict::Legacy => initialize(connection).await,
         Verdict::Foreign(versions) => {
             Err(UpstreamError::bad_answer(format!("it speaks only protocol versions {versions}")))
@@ -187,16 +192,17 @@ async fn conclude(connection: &Connection, verdict: Verdict) -> Result<Revision,
     }
 }
 
-async fn initialize(connection: &Connection) -> Result<Revision, UpstreamError> {
+async fn initialize(connection: &Connection) -> Result<Agreed, UpstreamError> {
     let mut call = connection.open(None)?;
     connection.send(initialize_message(call.id, &Conversation::own())).await?;
-    let revision = initialized(&call.answer().await?)?;
+    let answer = call.answer().await?;
+    let revision = initialized(&answer)?;
     connection.send(notification("notifications/initialized", "")).await?;
-    Ok(revision)
+    Ok((revision, description(answer)?))
 }
 
 /// Hands lines to the connection until there are no more.
-async fn read(lines: &mut Lines<tokio::process::ChildStdout>, connection: &Connection) -> UpstreamError {
+async fn read(lines: &mut Lines<tokio::process::ChildStdout>, connection: &Arc<Connection>) -> UpstreamError {
     loop {
         match lines.next().await {
             Ok(Some(line)) => connection.receive(line),

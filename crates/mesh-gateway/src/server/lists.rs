@@ -1,57 +1,28 @@
-//! The methods that the gateway answers itself.
+//! Lists: of tools, prompts, resources, and templates of resources.
 
 use super::{Asked, Outcome};
 use crate::identity::Caller;
 use crate::plan::Scope;
 use crate::rejection::Rejection;
-use crate::upstream::{RegisteredUpstream, Snapshot};
+use crate::toolset::Source;
+use crate::upstream::{Kind, RegisteredUpstream, Snapshot};
+use crate::wire::IMPLEMENTATION;
 use crate::wire::meta::SERVER_INFO;
-use crate::wire::object::{RawObject, as_str};
-use crate::wire::{IMPLEMENTATION, LEGACY_VERSIONS, MODERN_VERSION};
+use crate::wire::object::RawObject;
+use bytes::Bytes;
 use futures_util::future::join_all;
-use mesh_policy::{Action, Resource};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long clients may keep what `server/discover` says.
-const DISCOVER_TTL_MS: u32 = 300_000;
-
-/// `server/discover`.
-pub(super) fn discover() -> Outcome {
-    let versions = std::iter::once(MODERN_VERSION).chain(LEGACY_VERSIONS).collect::<Vec<_>>().join("\",\"");
-    Outcome::Result(
-        format!(
-            concat!(
-                r#"{{"resultType":"complete","supportedVersions":["{}"],"capabilities":{{"tools":{{}}}},"#,
-                r#""ttlMs":{},"cacheScope":"public","_meta":{{"{}":{}}}}}"#
-            ),
-            versions, DISCOVER_TTL_MS, SERVER_INFO, IMPLEMENTATION
-        )
-        .into(),
-    )
-}
-
-/// `initialize`: the client's revision if we speak it, else our newest with a handshake. No session is made.
-pub(super) fn initialize(params: &RawObject<'_>) -> Result<Outcome, Rejection> {
-    let wanted = params
-        .get("protocolVersion")
-        .and_then(as_str)
-        .ok_or_else(|| Rejection::InvalidParams("`params.protocolVersion` must be a string".to_owned()))?;
-    let version = LEGACY_VERSIONS.into_iter().find(|known| *known == wanted).unwrap_or(LEGACY_VERSIONS[0]);
-    Ok(Outcome::Result(
-        format!(r#"{{"protocolVersion":"{version}","capabilities":{{"tools":{{}}}},"serverInfo":{IMPLEMENTATION}}}"#)
-            .into(),
-    ))
-}
-
-/// `tools/list`: everything on one page, upstream after upstream, each in its own order.
+/// Answers a list: everything on one page, upstream after upstream, each in its own order.
 ///
 /// An upstream that does not answer in time neither delays nor empties the list: its last known tools are in it, and
 /// `_meta` names it under `agentmesh/unavailable`.
-pub(super) async fn list_tools(
+pub(super) async fn list(
     asked: &Asked<'_>,
     caller: &Caller,
     scope: Scope<'_>,
+    kind: Kind,
     params: &RawObject<'_>,
 ) -> Result<Outcome, Rejection> {
     if params.get("cursor").is_some_and(|cursor| cursor != "null") {
@@ -61,22 +32,39 @@ pub(super) async fn list_tools(
     let (upstreams, one) = match scope {
         Scope::All => (asked.plan.upstreams(tenant).collect::<Vec<_>>(), None),
         Scope::Upstream(upstream) => (vec![upstream], Some(&*upstream.id)),
+        Scope::Toolset(_) if kind != Kind::Tools => (Vec::new(), None),
+        Scope::Toolset(toolset) => {
+            (toolset.upstreams().filter_map(|id| asked.plan.upstream(tenant, id)).collect(), None)
+        }
     };
-    let snapshots = join_all(upstreams.iter().map(|upstream| upstream.tools())).await;
+    let snapshots = join_all(upstreams.iter().map(|upstream| upstream.list(kind))).await;
     if let (Some(id), [snapshot]) = (one, &*snapshots)
         && let (None, Some(error)) = (&snapshot.tools, snapshot.failure())
     {
         return Err(Rejection::Upstream { upstream: id.to_owned(), error: error.clone() });
     }
 
-    let mut list = List { out: br#"{"tools":["#.to_vec(), empty: true, unavailable: Vec::new(), ttl: None };
+    let out = format!(r#"{{"{}":["#, kind.member()).into_bytes();
+    let mut list = List { kind, out, empty: true, unavailable: Vec::new(), ttl: None };
+    if let (Scope::Toolset(toolset), Kind::Tools) = (scope, kind) {
+        let mut sources = Vec::with_capacity(upstreams.len());
+        for (upstream, snapshot) in upstreams.into_iter().zip(snapshots) {
+            list.heard(upstream, &snapshot);
+            sources.push(Source { upstream, tools: snapshot.tools });
+        }
+        for shown in &*toolset.shown(&sources) {
+            list.tool(asked, caller, sources[shown.source].upstream, &shown.tool, &shown.definition);
+        }
+        return Ok(list.finish(asked.client.is_modern()));
+    }
     for (upstream, snapshot) in upstreams.into_iter().zip(snapshots) {
         list.add(asked, caller, upstream, &snapshot, one.is_none());
     }
-    Ok(Outcome::Result(list.finish(asked.modern).into()))
+    Ok(list.finish(asked.client.is_modern()))
 }
 
 struct List<'a> {
+    kind: Kind,
     out: Vec<u8>,
     empty: bool,
     unavailable: Vec<&'a str>,
@@ -92,28 +80,46 @@ impl<'a> List<'a> {
         snapshot: &Snapshot,
         federated: bool,
     ) {
+        self.heard(upstream, snapshot);
+        for tool in snapshot.tools.iter().flat_map(|tools| tools.iter()) {
+            if self.kind != Kind::Tools || !upstream.selection.hides(&tool.name) {
+                let definition = if federated { &tool.federated_definition } else { &tool.definition };
+                self.tool(asked, caller, upstream, &tool.name, definition);
+            }
+        }
+    }
+
+    /// How current the part of an upstream is.
+    fn heard(&mut self, upstream: &'a Arc<RegisteredUpstream>, snapshot: &Snapshot) {
         let failed = snapshot.failure().is_some();
         if failed {
             self.unavailable.push(&upstream.id);
         }
         let ttl = if failed { Duration::ZERO } else { snapshot.ttl };
         self.ttl = Some(self.ttl.map_or(ttl, |least| least.min(ttl)));
-        for tool in snapshot.tools.iter().flat_map(|tools| tools.iter()) {
-            let resource =
-                Resource::Tool { tenant: &upstream.tenant, upstream: &upstream.id, tool: &tool.name };
-            let authorizer = &asked.gateway.wiring.authorizer;
-            if !authorizer.decide(&caller.principal, Action::ListTools, resource).allowed() {
-                continue;
-            }
-            if !std::mem::take(&mut self.empty) {
-                self.out.push(b',');
-            }
-            let definition = if federated { &tool.federated_definition } else { &tool.definition };
-            self.out.extend_from_slice(definition.as_bytes());
-        }
     }
 
-    fn finish(mut self, modern: bool) -> Vec<u8> {
+    /// Adds a tool if the caller may see it.
+    fn tool(
+        &mut self,
+        asked: &Asked<'_>,
+        caller: &Caller,
+        upstream: &RegisteredUpstream,
+        tool: &str,
+        definition: &str,
+    ) {
+        let (action, resource) = self.kind.seen(&upstream.tenant, &upstream.id, tool);
+        let authorizer = &asked.gateway.wiring.authorizer;
+        if !authorizer.decide(&caller.principal, action, resource).allowed() {
+            return;
+        }
+        if !std::mem::take(&mut self.empty) {
+            self.out.push(b',');
+        }
+        self.out.extend_from_slice(definition.as_bytes());
+    }
+
+    fn finish(mut self, modern: bool) -> Outcome {
         self.out.push(b']');
         let unavailable = (!self.unavailable.is_empty())
             .then(|| format!(r#""agentmesh/unavailable":{}"#, serde_json::json!(self.unavailable)));
@@ -132,6 +138,6 @@ impl<'a> List<'a> {
                 .map_or_else(|| "}".to_owned(), |unavailable| format!(r#","_meta":{{{unavailable}}}}}"#))
         };
         self.out.extend_from_slice(rest.as_bytes());
-        self.out
+        Outcome::Result(Bytes::from(self.out).into())
     }
 }
