@@ -30,7 +30,7 @@ pub(crate) use bulkhead::Bulkhead;
 pub(crate) use catalog::{Catalog, Snapshot, Tool};
 pub(crate) use conversation::{Asker, Conversation, Opened, Pinned};
 pub(crate) use dispatch::{CallError, Terms};
-pub(crate) use heard::{Changes, ChangesReceiver};
+pub(crate) use heard::ChangesReceiver;
 pub(crate) use http::HttpUpstream;
 pub(crate) use kind::Kind;
 pub(crate) use outgoing::{ClientFacts, Logs, Notify, Outgoing};

@@ -116,9 +116,7 @@ mod tests {
         let log = read(r#"{"method":"notifications/message","params":{"level":"info","data":1.0}}"#).unwrap();
         assert!(wanted.wants(&tools) && wanted.wants(&part) && wanted.wants(&log));
         assert!(!wanted.wants(&prompts) && !wanted.wants(&other));
-        assert!(
-            matches!(log, Announcement::Other { message } if message.ends_with(b"1.0}}"))
-        );
+        assert!(matches!(log, Announcement::Other { message } if message.ends_with(b"1.0}}")));
         assert!(read(r#"{"method":"notifications/progress","params":{}}"#).is_none());
         assert!(read(r#"{"method":"notifications/resources/updated","params":{}}"#).is_none());
     }

@@ -286,3 +286,6 @@ impl Drop for Cancel<'_> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,19 +56,6 @@ impl Address {
         Ok(Self { host, port, authority, path, tls, timeout, url })
     }
 
-    /// The address of something that this server calls `reference`, if it has the same origin.
-    pub(crate) fn same_origin(&self, reference: &str) -> Option<Uri> {
-        let url = self.url.join(reference).ok()?;
-        if url.origin() != self.url.origin() || !url.username().is_empty() || url.password().is_some() {
-            return None;
-        }
-        path_of(&url).ok()
-    }
-
-    pub(crate) fn path(&self) -> &Uri {
-        &self.path
-    }
-
     /// The URL as it is known to people and to sealed sessions.
     pub(crate) fn text(&self) -> &str {
         self.url.as_str()
@@ -186,22 +173,6 @@ mod tests {
         for bad in ["tools.example", "ftp://tools.example", "http://user:secret@tools.example/"] {
             let error = parse(bad).err().unwrap();
             assert!(!error.contains("secret"), "{error}");
-        }
-    }
-
-    #[test]
-    fn only_what_has_the_same_origin_is_followed() {
-        let address = parse("https://tools.example/a/sse").unwrap();
-        assert_eq!(address.same_origin("/messages?s=1").unwrap(), "/messages?s=1");
-        assert_eq!(address.same_origin("messages").unwrap(), "/a/messages");
-        assert_eq!(address.same_origin("https://tools.example:443/m").unwrap(), "/m");
-        for other in [
-            "http://tools.example/m",
-            "//other.example/m",
-            "https://tools.example:8443/m",
-            "https://a@tools.example/",
-        ] {
-            assert!(address.same_origin(other).is_none(), "{other}");
         }
     }
 }
