@@ -2,6 +2,7 @@
 
 use crate::directory::Directory;
 use crate::discovery::{ReloadHandle, ReloadMetrics, ReloadOutcome, Reloaded, UpstreamSet};
+use crate::find::Finder;
 use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::rejection::Rejection;
@@ -62,6 +63,7 @@ pub struct Gateway {
     pub(crate) versions: VersionMetrics,
     pub(crate) reloads: ReloadMetrics,
     pub(crate) directory: Directory,
+    pub(crate) finder: Finder,
     /// Seals what clients keep for us.
     pub(crate) seal: Seal,
     pub(crate) sessions: Memory,
@@ -86,6 +88,7 @@ impl Gateway {
     pub fn new(settings: Settings, wiring: Wiring, registry: &mut Registry) -> Result<Arc<Self>, SetupError> {
         Ok(Arc::new(Self {
             directory: Directory::new(&settings)?,
+            finder: Finder::default(),
             seal: Seal::new(settings.session_key.as_ref().map(|key| key.expose().as_bytes())),
             sessions: Memory::new(),
             questions: Arc::default(),

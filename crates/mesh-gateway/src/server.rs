@@ -55,6 +55,7 @@ pub(crate) fn router(gateway: &Arc<Gateway>) -> Router {
         .route("/mcp", any(mcp))
         .route("/mcp/{upstream}", any(mcp))
         .merge(crate::directory::routes())
+        .merge(crate::find::routes())
         .with_state(Arc::clone(gateway))
 }
 

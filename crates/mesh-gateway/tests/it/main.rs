@@ -5,6 +5,7 @@
 mod audit;
 mod bridging;
 mod directory;
+mod find;
 mod http_upstream;
 mod malformed;
 mod peer;
