@@ -172,7 +172,8 @@ async fn tools(
     };
     let visible: Vec<bool> = catalogue.entries.iter().map(may_see).collect();
     let hits = wanted.query.as_ref().map(|need| catalogue.index.search(need, &visible));
-    let limit = wanted.limit.unwrap_or(if hits.is_some() { RANKED } else { MOST });
+    let usual = if hits.is_some() { RANKED } else { MOST };
+    let limit = wanted.limit.unwrap_or(usual);
     let mut tools: Vec<Found<'_>> = match &hits {
         Some(hits) => hits.iter().map(|hit| found(&catalogue.entries[hit.document], Some(hit))).collect(),
         None => {
