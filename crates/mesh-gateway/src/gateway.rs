@@ -2,6 +2,7 @@
 
 use crate::directory::Directory;
 use crate::discovery::{ReloadHandle, ReloadMetrics, ReloadOutcome, Reloaded, UpstreamSet};
+use crate::find::Finder;
 use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::rejection::Rejection;
@@ -79,6 +80,7 @@ pub struct Gateway {
     pub(crate) versions: VersionMetrics,
     pub(crate) reloads: ReloadMetrics,
     pub(crate) directory: Directory,
+    pub(crate) finder: Finder,
     /// Seals what clients keep for us.
     pub(crate) seal: Seal,
     pub(crate) sessions: Memory,
@@ -108,6 +110,7 @@ impl Gateway {
         registry.register_collector(Vitals::of(&plan));
         Ok(Arc::new(Self {
             directory,
+            finder: Finder::default(),
             seal,
             sessions: Memory::new(),
             questions: Arc::default(),

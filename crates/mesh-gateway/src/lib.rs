@@ -8,6 +8,7 @@
 //! - `plan`: what a configuration makes, replaced as a whole; `discovery`: where the configuration comes from while the gateway runs.
 //! - `toolset`, `selection`, `versions`: chosen tools, what the mesh file says of tools, and two versions of an upstream.
 //! - `upstream`: MCP servers behind the gateway, over HTTP or as child processes, each with its own bounds.
+//! - `find`: tools for a need in words, ranked.
 //! - `agents`: A2A to any agent, through the same door.
 //! - `directory`: who is there, and their cards.
 //! - `wire`: envelopes with raw members, so that what is forwarded stays as it is.
@@ -20,6 +21,7 @@ mod breaker;
 mod cache;
 mod directory;
 mod discovery;
+mod find;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -56,6 +56,7 @@ pub(crate) fn router(gateway: &Arc<Gateway>) -> Router {
         .route("/mcp/{upstream}", any(mcp))
         .merge(crate::agents::routes())
         .merge(crate::directory::routes())
+        .merge(crate::find::routes())
         .with_state(Arc::clone(gateway))
 }
 

@@ -6,6 +6,7 @@ mod agents;
 mod audit;
 mod bridging;
 mod directory;
+mod find;
 mod http_upstream;
 mod malformed;
 mod peer;
