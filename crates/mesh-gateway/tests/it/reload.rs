@@ -240,7 +240,7 @@ async fn the_files_of_a_watched_directory_are_followed() {
     assert_eq!(gateway.tools("/mcp/kit").await, ["one_echo", "two_echo"]);
 
     // A broken file and one with a name that is taken: what was in force stays, and each is told.
-    write(folder.path(), "a.yaml", "tools: { one: { comand: [x] } }");
+    write(folder.path(), "a.yaml", "tools: { one: { kommand: [x] } }");
     write(folder.path(), "c.yaml", &upstream("two"));
     eventually(|| handle.last().problems.len() == 2).await;
     assert_eq!(ids(), ["one", "two"]);
