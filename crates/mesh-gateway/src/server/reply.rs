@@ -90,7 +90,11 @@ pub(crate) async fn respond(
         Some(first) = notifications.recv() => Some(first),
         replied = &mut work => {
             let nothing = matches!(replied.body, Answered::Nothing);
-            return if json || nothing || replied.status != StatusCode::OK {
+            // What was said on the way comes first, also when all of it came at once.
+            let first = notifications.try_recv().ok();
+            return if first.is_some() {
+                events(Box::pin(std::future::ready(replied)), notifications, first)
+            } else if json || nothing || replied.status != StatusCode::OK {
                 self::json(replied)
             } else {
                 let session = session_header(&replied);
