@@ -108,6 +108,7 @@ impl Session {
             key: key(b"session", &self.nonce.to_be_bytes()),
             capabilities: self.capabilities.as_str().into(),
             info: self.info.as_deref().map(Into::into),
+            shared: false,
             pinned,
         })
     }
@@ -128,6 +129,7 @@ pub(crate) fn shared_conversation(
         key: key(b"shared", &[&whose, capabilities.as_bytes()].concat()),
         capabilities: capabilities.into(),
         info: info.map(Into::into),
+        shared: true,
         pinned: None,
     })
 }

@@ -363,6 +363,7 @@ async fn follow(
             Ok(mut stream) => {
                 while let Some(announcement) = stream.recv().await {
                     pause = PAUSE.0;
+                    upstream.heard(&announcement);
                     if say.send((Arc::clone(&upstream.id), announcement)).await.is_err() {
                         return;
                     }

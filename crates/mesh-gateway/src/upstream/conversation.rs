@@ -14,6 +14,8 @@ pub(crate) struct Conversation {
     pub(crate) capabilities: Box<str>,
     /// The client's `Implementation`, raw; ours if there is none.
     pub(crate) info: Option<Box<str>>,
+    /// Whether requests of several clients' calls may share it, none of which listens for itself.
+    pub(crate) shared: bool,
     /// The session to use, where the client's own session names it.
     pub(crate) pinned: Option<Pinned>,
 }
@@ -46,7 +48,13 @@ impl Conversation {
     }
 
     fn of(key: u8, capabilities: &str) -> Arc<Self> {
-        Arc::new(Self { key: [key; 32], capabilities: capabilities.into(), info: None, pinned: None })
+        Arc::new(Self {
+            key: [key; 32],
+            capabilities: capabilities.into(),
+            info: None,
+            shared: false,
+            pinned: None,
+        })
     }
 
     /// Whether it is the gateway's own.

@@ -52,7 +52,7 @@ pub(super) fn hold(text: ResultText, mut guard: impl Guard, idle: Option<Duratio
 }
 
 /// An answer that has begun makes no progress.
-pub(super) fn stalled(idle: Duration) -> UpstreamError {
+pub(in crate::upstream) fn stalled(idle: Duration) -> UpstreamError {
     UpstreamError::unavailable(format!("its answer made no progress for {} ms", idle.as_millis()))
 }
 

@@ -24,6 +24,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore, mpsc};
 
+/// How often somebody looks whether a session that is listened to is still kept.
+const LOOK: Duration = Duration::from_secs(30);
 /// Cancellations that may be on their way to one upstream at the same time; more are left out.
 const CANCELLATIONS: usize = 16;
 /// Sessions that are ended at the same time when the upstream is shut down.
@@ -107,6 +109,30 @@ impl HttpUpstream {
         }
     }
 
+    /// Opens the stream of a session that no client listens to, for servers that ask there instead of on the stream of the call. It ends with the
+    /// session.
+    async fn listen_for_questions(&self, conversation: &Arc<Conversation>, used: &InSession) {
+        let Some(place) = used.place.as_ref().map(Arc::downgrade) else { return };
+        let listener = Listener {
+            exchange: Arc::clone(&self.exchange),
+            session: Arc::clone(&used.session),
+            _place: None,
+            conversation: Arc::clone(conversation),
+            wanted: Wanted::default(),
+            askers: Arc::clone(&self.askers),
+            id: self.next_id(),
+        };
+        // A server without such a stream asks on that of the call.
+        let Ok(mut heard) = listener.start().await else { return };
+        tokio::spawn(async move {
+            while place.strong_count() > 0 {
+                if let Ok(None) = tokio::time::timeout(LOOK, heard.recv()).await {
+                    return;
+                }
+            }
+        });
+    }
+
     /// Asks for the changes of resources. What a server refuses is not heard of.
     async fn subscribe(&self, session: &Arc<HttpSession>, uris: &[String]) {
         for uri in uris {
@@ -134,6 +160,9 @@ impl Upstream for HttpUpstream {
             let used = self.session(conversation).await.map_err(UpstreamError::before_request)?;
             let session = &used.session;
             let modern = session.revision.is_modern();
+            if conversation.shared && outgoing.asker.is_some() && !modern {
+                session.listened.get_or_init(|| self.listen_for_questions(conversation, &used)).await;
+            }
             let id = self.next_id();
             let body = outgoing.encode(id, &session.revision);
             let cancel =

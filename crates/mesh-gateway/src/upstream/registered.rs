@@ -253,6 +253,13 @@ impl RegisteredUpstream {
         self.heard.subscribe()
     }
 
+    /// Takes note of what it said to one client: answers that are kept may no longer hold.
+    pub(crate) fn heard(&self, announcement: &Announcement) {
+        if let Some(keeping) = &self.keeping {
+            keeping.heard(announcement);
+        }
+    }
+
     /// Follows what it says of its lists, for everybody.
     fn listen(&self) {
         let hearing = Hearing {

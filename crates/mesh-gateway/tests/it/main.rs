@@ -5,6 +5,7 @@
 mod agents;
 mod audit;
 mod bridging;
+mod dependable;
 mod directory;
 mod find;
 mod http_upstream;

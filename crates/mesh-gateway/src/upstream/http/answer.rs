@@ -126,7 +126,9 @@ async fn collect(
     if length.is_some_and(|length| length > limit as u64) {
         return Err(UpstreamError::TooLarge { limit });
     }
-    let Some(first) = body.piece().await? else { return Ok(Collected::Whole(Bytes::new())) };
+    let Some(first) = body.piece_within(exchange.idle).await? else {
+        return Ok(Collected::Whole(Bytes::new()));
+    };
     if body.is_done() && first.len() <= limit {
         return Ok(Collected::Whole(first));
     }
@@ -152,7 +154,7 @@ async fn collect(
                 Look::Further => search = Some(found),
             }
         }
-        next = body.piece().await?;
+        next = body.piece_within(exchange.idle).await?;
     }
     Ok(Collected::Whole(whole.freeze()))
 }
@@ -213,7 +215,12 @@ async fn follow(
     let limit = exchange.max_result;
     let mut look_from = STREAM_FROM;
     loop {
-        let piece = match body.piece().await {
+        // A client that can be asked may take its time to answer, and the server says nothing meanwhile.
+        let piece = match question.asker {
+            Some(_) => body.piece().await,
+            None => body.piece_within(exchange.idle).await,
+        };
+        let piece = match piece {
             Ok(Some(piece)) => piece,
             Ok(None) => {
                 return Followed::Broken(UpstreamError::unavailable("its stream ended before the answer"));

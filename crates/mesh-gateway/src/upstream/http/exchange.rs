@@ -12,6 +12,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use std::sync::Arc;
+use std::time::Duration;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const JSON_OR_EVENTS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
@@ -39,6 +40,8 @@ pub(crate) struct Exchange {
     pool: Arc<Pool>,
     headers: HeaderMap,
     pub(super) max_result: usize,
+    /// How long an answer that has begun may make no progress.
+    pub(super) idle: Duration,
 }
 
 impl Exchange {
@@ -57,7 +60,13 @@ impl Exchange {
         }
         let address = Address::parse(url, settings.connect_timeout)?;
         let pool = Arc::new(Pool::new(address, settings.limits.idle_connections));
-        Ok(Self { upstream, pool, headers: map, max_result: settings.limits.result })
+        Ok(Self {
+            upstream,
+            pool,
+            headers: map,
+            max_result: settings.limits.result,
+            idle: settings.idle_timeout,
+        })
     }
 
     pub(crate) fn address(&self) -> &Address {

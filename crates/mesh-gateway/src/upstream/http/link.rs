@@ -5,6 +5,7 @@
 
 use super::socket::{Address, Socket};
 use crate::upstream::UpstreamError;
+use crate::upstream::held::stalled;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body as _;
@@ -197,6 +198,11 @@ impl Body {
             self.give_back();
         }
         Ok(piece)
+    }
+
+    /// The same, for no longer than that.
+    pub(super) async fn piece_within(&mut self, idle: Duration) -> Result<Option<Bytes>, UpstreamError> {
+        tokio::time::timeout(idle, self.piece()).await.unwrap_or_else(|_| Err(stalled(idle)))
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, UpstreamError>> {

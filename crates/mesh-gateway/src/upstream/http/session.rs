@@ -24,6 +24,8 @@ pub(crate) struct HttpSession {
     described: Bytes,
     /// It was given into the hands of a client, whose session ends it.
     lent: AtomicBool,
+    /// Somebody listens for questions that come outside of a call's stream.
+    pub(super) listened: tokio::sync::OnceCell<()>,
     exchange: Weak<Exchange>,
 }
 
@@ -34,7 +36,14 @@ impl HttpSession {
     }
 
     fn with(revision: Revision, id: Option<HeaderValue>, described: Bytes, exchange: Weak<Exchange>) -> Self {
-        Self { revision, id, described, lent: AtomicBool::new(false), exchange }
+        Self {
+            revision,
+            id,
+            described,
+            lent: AtomicBool::new(false),
+            listened: tokio::sync::OnceCell::new(),
+            exchange,
+        }
     }
 
     /// The session that a client's session names.

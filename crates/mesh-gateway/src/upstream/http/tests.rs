@@ -79,7 +79,7 @@ async fn answer(State(seen): State<Seen>, request: Request) -> Response {
 
 fn conversation(key: u8, pinned: Option<Pinned>) -> Arc<Conversation> {
     let capabilities = r#"{"roots":{}}"#.into();
-    Arc::new(Conversation { key: [key; 32], capabilities, info: None, pinned })
+    Arc::new(Conversation { key: [key; 32], capabilities, info: None, shared: false, pinned })
 }
 
 fn outgoing(method: &'static str, conversation: &Arc<Conversation>) -> Outgoing<'static> {
