@@ -1,7 +1,7 @@
 //! The part of the admin API that concerns the gateway: its upstreams, and reloads.
 
 use crate::discovery::ReloadHandle;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, TargetHealth};
 use crate::server::check_origin;
 use crate::settings::{Hosts, Settings};
 use axum::Router;
@@ -56,6 +56,8 @@ async fn upstreams(State(admin): State<Admin>) -> Response {
             "available": health.is_some_and(|health| health.tools.is_some() && health.failure.is_none()),
             "tools": health.and_then(|health| health.tools),
             "failure": health.and_then(|health| health.failure.as_deref()),
+            "breaker": health.and_then(|health| health.breaker),
+            "targets": health.map(|health| targets(&health.targets)),
             "split": config.split,
             "shadow": config.shadow,
         })
@@ -64,6 +66,18 @@ async fn upstreams(State(admin): State<Admin>) -> Response {
     let upstreams: Vec<Value> = plan.settings.upstreams.iter().map(upstream).collect();
     let toolsets: Vec<Value> = plan.settings.toolsets.iter().map(toolset).collect();
     answer(StatusCode::OK, &json!({ "upstreams": upstreams, "toolsets": toolsets }))
+}
+
+fn targets(targets: &[TargetHealth]) -> Vec<Value> {
+    let target = |target: &TargetHealth| {
+        json!({
+            "target": target.target,
+            "inFlight": target.in_flight,
+            "ejected": target.ejected,
+            "ill": target.ill,
+        })
+    };
+    targets.iter().map(target).collect()
 }
 
 async fn last(State(admin): State<Admin>) -> Response {

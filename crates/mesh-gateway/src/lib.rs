@@ -2,11 +2,13 @@
 //!
 //! Clients speak MCP over Streamable HTTP at `/mcp` (every tool they may see, under names that never collide) and at
 //! `/mcp/{upstream}` (one upstream, its names untouched), in the stateless revision 2026-07-28 and in the earlier ones
-//! with a handshake. No session is kept for a client, so any replica can serve any request.
+//! with a handshake. Sessions are sealed and kept by the client, so any replica can serve any request.
 //!
 //! - `server`: the way of a request; `server/call.rs` has the order in which a tool call passes its phases.
 //! - `plan`: what a configuration makes, replaced as a whole; `discovery`: where the configuration comes from while the gateway runs.
 //! - `toolset`, `selection`, `versions`: chosen tools, what the mesh file says of tools, and two versions of an upstream.
+//! - `balance`, `breaker`, `retry`, `cache`: which target is asked, when nobody is, when again, and what need not be asked.
+//! - `session`: what a client keeps for us, sealed.
 //! - `upstream`: MCP servers behind the gateway, over HTTP or as child processes, each with its own bounds.
 //! - `find`: tools for a need in words, ranked.
 //! - `agents`: A2A to any agent, through the same door.
