@@ -8,6 +8,7 @@
 //! - `plan`: what a configuration makes, replaced as a whole; `discovery`: where the configuration comes from while the gateway runs.
 //! - `toolset`, `selection`, `versions`: chosen tools, what the mesh file says of tools, and two versions of an upstream.
 //! - `upstream`: MCP servers behind the gateway, over HTTP or as child processes, each with its own bounds.
+//! - `pins`: fingerprints of definitions, and hidden text in them; nothing asks for them yet.
 //! - `directory`: the mesh's agents and their cards.
 //! - `wire`: envelopes with raw members, so that what is forwarded stays as it is.
 //! - `rejection`: the one place that makes protocol errors.
@@ -22,6 +23,7 @@ mod identity;
 mod metrics;
 mod names;
 mod observe;
+mod pins;
 mod plan;
 mod rejection;
 mod selection;
