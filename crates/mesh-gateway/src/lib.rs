@@ -11,6 +11,7 @@
 //! - `session`: what a client keeps for us, sealed.
 //! - `upstream`: MCP servers behind the gateway, over HTTP or as child processes, each with its own bounds.
 //! - `find`: tools for a need in words, ranked.
+//! - `pins`: fingerprints of definitions, and hidden text in them.
 //! - `agents`: A2A to any agent, through the same door.
 //! - `directory`: who is there, and their cards.
 //! - `wire`: envelopes with raw members, so that what is forwarded stays as it is.
@@ -32,6 +33,7 @@ mod identity;
 mod metrics;
 mod names;
 mod observe;
+mod pins;
 mod plan;
 mod rejection;
 mod retry;

@@ -1,6 +1,7 @@
 //! The tools of all upstreams as documents.
 
 use super::index::{Document, Field, Index};
+use crate::pins::{Fingerprint, hidden_text};
 use crate::upstream::catalog::ToolSet;
 use mesh_core::Tenant;
 use serde::Deserialize;
@@ -31,6 +32,10 @@ pub(super) struct Entry {
     pub(super) description: Option<String>,
     pub(super) input_schema: Option<Box<RawValue>>,
     pub(super) annotations: Option<Box<RawValue>>,
+    /// Of what a model reads of it; `None` if the definition cannot be read in one way only.
+    pub(super) fingerprint: Option<String>,
+    /// Where it has text that people do not see: JSON pointer, character, kind.
+    pub(super) hidden: Vec<String>,
 }
 
 /// Tools, and the index over them.
@@ -98,6 +103,8 @@ impl Catalogue {
 }
 
 fn entry(source: &Source, tool: &str, name: &str, definition: &str) -> Entry {
+    let fingerprint = Fingerprint::of(definition).ok().map(|fingerprint| fingerprint.to_string());
+    let hidden = serde_json::from_str(definition).map(|value| hidden_text(&value)).unwrap_or_default();
     let definition: Definition = serde_json::from_str(definition).unwrap_or_default();
     let text = |value: Option<serde_json::Value>| value.as_ref().and_then(|v| v.as_str()).map(str::to_owned);
     let meta = definition.meta.unwrap_or_default();
@@ -118,6 +125,8 @@ fn entry(source: &Source, tool: &str, name: &str, definition: &str) -> Entry {
         tags,
         title: text(definition.title),
         description: text(definition.description),
+        fingerprint,
+        hidden: hidden.iter().map(ToString::to_string).collect(),
         input_schema: definition.input_schema,
         annotations: definition.annotations,
     }

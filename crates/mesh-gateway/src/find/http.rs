@@ -93,6 +93,11 @@ struct Found<'a> {
     category: Option<&'a str>,
     tags: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<&'a str>,
+    /// Where its definition has text that people do not see.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    hidden_text: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Vec<Matched<'a>>>,
@@ -123,6 +128,8 @@ fn found<'a>(entry: &'a Entry, hit: Option<&'a Hit>) -> Found<'a> {
         annotations: entry.annotations.as_deref(),
         category: entry.category.as_deref(),
         tags: &entry.tags,
+        fingerprint: entry.fingerprint.as_deref(),
+        hidden_text: &entry.hidden,
         score: hit.map(|hit| hit.score),
         reason: hit.map(reason),
     }

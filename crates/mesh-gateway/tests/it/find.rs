@@ -34,6 +34,7 @@ async fn a_need_in_words_finds_tools_with_the_reason() {
     assert_eq!((&tool["upstream"], &tool["tool"]), (&json!("crm"), &json!("fail")));
     assert_eq!(tool["reason"][0], json!({"word": "invoice", "fields": ["description", "tags"]}));
     assert!(tool["score"].as_f64().unwrap() > 0.0);
+    assert!(tool["fingerprint"].as_str().unwrap().starts_with("sha256:") && tool.get("hiddenText").is_none());
     assert_eq!(names(&get(&gateway, "?query=unheard").await.1), Vec::<&str>::new());
 }
 
