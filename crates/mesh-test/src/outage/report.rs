@@ -82,7 +82,7 @@ impl Report {
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = format!(
-            "{} targets, {} calls/s, {} s before, during and after each fault of the first target.\n\n",
+            "{} targets, {} calls/s, {} s before, during and after each fault of the first target. The tool is named as safe to repeat, and one attempt may take 500 ms.\n\n",
             self.targets,
             self.rate,
             self.phase.as_secs_f64()
