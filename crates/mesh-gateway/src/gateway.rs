@@ -239,6 +239,7 @@ impl Gateway {
     pub async fn shutdown(&self, grace: Duration) {
         let deadline = Instant::now() + grace;
         self.closing.cancel();
+        self.parked.end();
         self.calls.close();
         if tokio::time::timeout(grace / 2, self.calls.wait()).await.is_err() {
             tracing::warn!(open = self.calls.len(), "calls were still open at the end of their grace period");

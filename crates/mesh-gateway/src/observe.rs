@@ -205,6 +205,8 @@ fn span_name(method: &str) -> &'static str {
         "prompts/get" => "mcp prompts/get",
         "resources/read" => "mcp resources/read",
         "completion/complete" => "mcp completion/complete",
+        "resources/subscribe" => "mcp resources/subscribe",
+        "resources/unsubscribe" => "mcp resources/unsubscribe",
         _ => "mcp tasks",
     }
 }

@@ -99,6 +99,21 @@ impl Plan {
         self.upstreams.values().filter(move |upstream| upstream.tenant == *tenant)
     }
 
+    /// The upstreams that a scope has, in its order.
+    pub(crate) fn within<'a>(
+        &'a self,
+        scope: Scope<'a>,
+        tenant: &Tenant,
+    ) -> Vec<&'a Arc<RegisteredUpstream>> {
+        match scope {
+            Scope::All => self.upstreams.values().filter(|upstream| upstream.tenant == *tenant).collect(),
+            Scope::Upstream(upstream) => vec![upstream],
+            Scope::Toolset(toolset) => {
+                toolset.upstreams().filter_map(|id| self.upstream(tenant, id)).collect()
+            }
+        }
+    }
+
     /// One upstream, if it is the tenant's.
     pub(crate) fn upstream(&self, tenant: &Tenant, id: &str) -> Option<&Arc<RegisteredUpstream>> {
         self.upstreams.get(id).filter(|upstream| upstream.tenant == *tenant)

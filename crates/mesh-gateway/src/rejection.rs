@@ -43,6 +43,7 @@ pub(crate) enum Rejection {
     // Limit.
     Busy { upstream: String },
     TooManyParked,
+    TooManyRequests,
     Draining,
     // The client changed its mind.
     Cancelled,
@@ -73,7 +74,7 @@ impl Rejection {
             Self::HeaderMismatch(_) => -32020,
             Self::UnsupportedVersion { .. } => -32022,
             Self::Host(_) | Self::Origin(_) | Self::Denied => -31403,
-            Self::Busy { .. } | Self::TooManyParked => -31429,
+            Self::Busy { .. } | Self::TooManyParked | Self::TooManyRequests => -31429,
             Self::UnknownSession => -31404,
             Self::Cancelled => -31499,
             Self::Audit | Self::Draining => -31503,
@@ -142,6 +143,7 @@ impl Rejection {
             Self::UnknownPrompt { prompt } => format!("unknown prompt `{prompt}`"),
             Self::UnknownResource { uri } => format!("resource `{uri}` not found"),
             Self::UnknownSession => "the session is unknown or over: initialize again".to_owned(),
+            Self::TooManyRequests => "too many requests wait already".to_owned(),
             Self::TooManyParked => "too many calls wait for their clients' answers".to_owned(),
             Self::Cancelled => "the client cancelled the request".to_owned(),
             Self::Denied => "access denied".to_owned(),
@@ -165,7 +167,7 @@ impl Rejection {
                 Some(json!({ "kind": self.kind(), "upstream": upstream }))
             }
             Self::UnknownResource { uri } => Some(json!({ "uri": uri })),
-            Self::Audit | Self::Draining | Self::Denied | Self::TooManyParked => {
+            Self::Audit | Self::Draining | Self::Denied | Self::TooManyParked | Self::TooManyRequests => {
                 Some(json!({ "kind": self.kind() }))
             }
             _ => None,
@@ -181,7 +183,7 @@ impl Rejection {
             | Self::UnknownResource { .. } => Outcome::NotFound,
             Self::Cancelled => Outcome::ClientGone,
             Self::Denied => Outcome::Denied,
-            Self::Busy { .. } | Self::Draining | Self::TooManyParked => Outcome::Busy,
+            Self::Busy { .. } | Self::Draining | Self::TooManyParked | Self::TooManyRequests => Outcome::Busy,
             Self::Timeout { .. } => Outcome::Timeout,
             Self::Upstream { error, .. } => match error {
                 UpstreamError::NotSent(_)
@@ -216,6 +218,7 @@ impl Rejection {
             Self::UnknownResource { .. } => "unknown_resource",
             Self::UnknownSession => "unknown_session",
             Self::TooManyParked => "too_many_parked",
+            Self::TooManyRequests => "busy",
             Self::Cancelled => "cancelled",
             Self::Denied => "denied",
             Self::Busy { .. } => "busy",

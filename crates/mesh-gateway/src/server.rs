@@ -190,7 +190,8 @@ impl Asked<'_> {
         params: RawObject<'_>,
         meta: RequestMeta<'_>,
     ) -> Result<Outcome, Rejection> {
-        if let Some(what) = Forwarded::of(method) {
+        let what = Forwarded::of(method).filter(|what| what.is_of(self.client.is_modern()));
+        if let Some(what) = what {
             let can_be_asked = meta.client_capabilities.as_deref().is_some_and(session::can_be_asked);
             return if self.client.is_modern() && what.may_ask() && can_be_asked {
                 Box::pin(self.converse(what, &params)).await
@@ -217,12 +218,10 @@ impl Asked<'_> {
     ) -> Result<Outcome, Rejection> {
         match (method, self.client.is_modern()) {
             ("server/discover", true) => Ok(describe::discover(self, caller, scope).await),
-            ("subscriptions/listen", true) => stream::listen(self, id, caller, scope, params).await,
+            ("subscriptions/listen", true) => stream::listen(self, id, caller, params).await,
             ("initialize", false) => describe::initialize(self, caller, scope, params).await,
             ("ping", false) => Ok(Outcome::empty()),
             ("logging/setLevel", false) => notified::set_log_level(self, caller, scope, params).await,
-            ("resources/subscribe", false) => notified::follow(self, caller, scope, params, true).await,
-            ("resources/unsubscribe", false) => notified::follow(self, caller, scope, params, false).await,
             _ => Err(Rejection::MethodNotFound { method: method.chars().take(128).collect() }),
         }
     }

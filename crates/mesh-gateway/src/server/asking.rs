@@ -80,13 +80,7 @@ impl Asker for StreamAsker {
         }
         let _withdraw = Withdraw(&self.questions, &id);
         let _pause = self.patience.pause();
-        if self.stream.send(message(&id, method, params)).await.is_err() {
-            return refused("the client has left");
-        }
-        match tokio::time::timeout(ANSWER, receiver).await {
-            Ok(Ok(answer)) => answer,
-            _ => refused("the client did not answer in time"),
-        }
+        answered(self.stream.send(message(&id, method, params)), receiver).await
     }
 }
 
@@ -113,14 +107,20 @@ impl Asker for RoundTripAsker {
         let _pause = self.patience.pause();
         let (answer, receiver) = oneshot::channel();
         let question = Question { method: method.to_owned(), params: params.map(str::to_owned), answer };
-        if self.questions.send(question).await.is_err() {
+        answered(self.questions.send(question), receiver).await
+    }
+}
+
+/// Sends a question and waits for its answer, all within [`ANSWER`]: a client that does not even read must not hold its call for ever.
+async fn answered<E>(sent: impl Future<Output = Result<(), E>>, answer: oneshot::Receiver<Answer>) -> Answer {
+    let asked = async {
+        if sent.await.is_err() {
             return refused("the client has left");
         }
-        match tokio::time::timeout(ANSWER, receiver).await {
-            Ok(Ok(answer)) => answer,
-            _ => refused("the client did not answer in time"),
-        }
-    }
+        answer.await.unwrap_or_else(|_| refused("the client has left"))
+    };
+    let late = |_| refused("the client did not answer in time");
+    tokio::time::timeout(ANSWER, asked).await.unwrap_or_else(late)
 }
 
 /// Whether a client with these capabilities, raw, said that it can answer.
@@ -185,6 +185,15 @@ mod tests {
         assert!(!questions.answer(7, id, answer()));
         assert!(matches!(asked.await.unwrap(), Answer::Result(_)));
         assert!(questions.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_does_not_hold_its_call_for_ever() {
+        let (stream, _unread) = mpsc::channel(1);
+        stream.send(Bytes::new()).await.unwrap();
+        let asker = asker(stream);
+        assert!(matches!(asker.ask("elicitation/create", None).await, Answer::Error(_)));
+        assert!(asker.questions.lock().is_empty());
     }
 
     #[tokio::test]

@@ -2,16 +2,18 @@
 
 use super::asking::{Question, RoundTripAsker, StreamAsker};
 use super::classify::{Classified, InputRequired, classify};
+use super::client::Opened;
 use super::patience::Patience;
 use super::route::{self, Route};
 use super::subject::{Forwarded, Subject};
-use super::{Asked, Outcome, input};
+use super::{Asked, Outcome, input, notified};
+use crate::gateway::Gateway;
 use crate::identity::{self, Caller};
 use crate::observe::{CallTrace, Observed};
 use crate::rejection::Rejection;
 use crate::toolset;
 use crate::upstream::param_headers;
-use crate::upstream::{Answered, Asker, Notify, Outgoing, ResultText, Terms, UpstreamError};
+use crate::upstream::{Answer, Answered, Asker, Notify, Outgoing, ResultText, Terms, UpstreamError};
 use crate::wire::header;
 use crate::wire::meta::RequestMeta;
 use crate::wire::object::RawObject;
@@ -116,26 +118,47 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Makes it, and again as long as the upstream asks for input that this client gives on its stream.
+    /// Makes it.
     async fn make(
         &self,
+        params: RawObject<'_>,
+        deadline: Instant,
+        observed: &mut Observed,
+    ) -> Result<Classified, Rejection> {
+        if let Forwarded::Follow(on) = self.what {
+            return self.follow(on, params, deadline, observed).await;
+        }
+        match self.client_to_ask() {
+            None => {
+                let exchange = self.once(params, deadline, None, observed);
+                let answered = timeout_at(deadline, exchange).await.map_err(|_| self.late())??;
+                match self.classified(answered).await? {
+                    Ok(classified) => Ok(classified),
+                    Err(InputRequired(_)) => Err(self.cannot_ask()),
+                }
+            }
+            Some(client) => self.conversing(client, params, deadline, observed).await,
+        }
+    }
+
+    /// Makes it with somebody to ask, and again as long as the upstream asks for input by its result. The time stands still meanwhile.
+    async fn conversing(
+        &self,
+        client: ToAsk<'_>,
         mut params: RawObject<'_>,
         deadline: Instant,
         observed: &mut Observed,
     ) -> Result<Classified, Rejection> {
         let patience = Patience::until(deadline);
-        let asker = self.asker(&patience);
+        let asker = client.asker(self.asked.gateway, &patience);
         for _ in 0..ROUNDS {
-            let answered = self.once(&params, deadline, asker.clone(), &patience, observed).await?;
-            match classify(answered, self.asked.client.is_modern(), self.what == Forwarded::ReadResource)
-                .await
-            {
+            let exchange = self.once(params.clone(), deadline, Some(Arc::clone(&asker)), observed);
+            let answered = patience.within(exchange).await.map_err(|_| self.late())??;
+            match self.classified(answered).await? {
                 Ok(classified) => return Ok(classified),
-                Err(Err(error)) => return Err(self.route.failed(error)),
-                Err(Ok(InputRequired(result))) => {
-                    let asker = asker.as_ref().ok_or_else(|| self.cannot_ask())?;
+                Err(InputRequired(result)) => {
                     let answers =
-                        input::gather(&result, &**asker).await.map_err(|error| self.route.failed(error))?;
+                        input::gather(&result, &*asker).await.map_err(|error| self.route.failed(error))?;
                     answers.add_to(&mut params);
                 }
             }
@@ -143,18 +166,61 @@ impl Call<'_> {
         Err(self.route.failed(UpstreamError::bad_answer(format!("it asked for input {ROUNDS} times"))))
     }
 
+    /// Follows a resource, or does no longer. A server without sessions is told so by the stream that listens to it.
+    async fn follow(
+        &self,
+        on: bool,
+        params: RawObject<'_>,
+        deadline: Instant,
+        observed: &mut Observed,
+    ) -> Result<Classified, Rejection> {
+        let client = self.asked.client;
+        if on {
+            notified::may_follow(client)?;
+        }
+        let tell = async {
+            let conversation = client.conversation(&self.caller.principal, self.meta);
+            let opened = self.route.upstream.target().open(&conversation).await;
+            if opened.map_err(|error| self.route.failed(error))?.revision.is_modern() {
+                return Ok(Answered {
+                    answer: Answer::Result(Bytes::from_static(b"{}").into()),
+                    modern: false,
+                });
+            }
+            self.once(params, deadline, None, observed).await
+        };
+        let answered = timeout_at(deadline, tell).await.map_err(|_| self.late())??;
+        let classified = self.classified(answered).await?.map_err(|InputRequired(_)| self.cannot_ask())?;
+        if matches!(classified.reply, Outcome::Result(_)) {
+            notified::follows(client, &self.subject.name, on);
+        }
+        Ok(classified)
+    }
+
+    async fn classified(&self, answered: Answered) -> Result<Result<Classified, InputRequired>, Rejection> {
+        let hinted = self.what == Forwarded::ReadResource;
+        match classify(answered, self.asked.client.is_modern(), hinted).await {
+            Ok(classified) => Ok(Ok(classified)),
+            Err(Ok(input)) => Ok(Err(input)),
+            Err(Err(error)) => Err(self.route.failed(error)),
+        }
+    }
+
+    fn late(&self) -> Rejection {
+        let after = self.asked.plan.settings.call_timeout.min(self.route.upstream.timeout);
+        Rejection::Timeout { upstream: self.route.upstream.id.to_string(), after }
+    }
+
     /// One request, one answer.
     async fn once(
         &self,
-        params: &RawObject<'_>,
+        params: RawObject<'_>,
         deadline: Instant,
         asker: Option<Arc<dyn Asker>>,
-        patience: &Arc<Patience>,
         observed: &mut Observed,
     ) -> Result<Answered, Rejection> {
         let (asked, route) = (self.asked, self.route);
-        let can_wait = asker.is_some();
-        let outgoing = self.outgoing(params.clone(), asker);
+        let outgoing = self.outgoing(params, asker);
         let terms = Terms {
             principal: &self.caller.principal,
             definition: route.known.as_ref().map(|tool| &*tool.definition),
@@ -165,18 +231,9 @@ impl Call<'_> {
             Forwarded::CallTool => asked.plan.versions.shadow(asked.gateway, route, &outgoing, &terms),
             _ => None,
         };
-        let exchange = route.upstream.call(outgoing, &terms, || observed.sent());
-        let after = asked.plan.settings.call_timeout.min(route.upstream.timeout);
-        let late = || Rejection::Timeout { upstream: route.upstream.id.to_string(), after };
-        let answered = if can_wait {
-            patience.within(exchange).await.map_err(|_| late())?
-        } else {
-            timeout_at(deadline, exchange).await.map_err(|_| late())?
-        };
+        let answered = route.upstream.call(outgoing, &terms, || observed.sent()).await;
         let answered = answered.map_err(|error| route.no_answer(error))?;
-        if let (Some(shadow), crate::upstream::Answer::Result(ResultText::Whole(result))) =
-            (shadow, &answered.answer)
-        {
+        if let (Some(shadow), Answer::Result(ResultText::Whole(result))) = (shadow, &answered.answer) {
             shadow.answered(result);
         }
         Ok(answered)
@@ -191,7 +248,7 @@ impl Call<'_> {
         let name = match self.what {
             Forwarded::CallTool | Forwarded::GetPrompt | Forwarded::ReadResource => Some(&*route.tool),
             Forwarded::Task(_) => Some(self.subject.name.as_str()).filter(|id| !id.is_empty()),
-            Forwarded::Complete => None,
+            Forwarded::Complete | Forwarded::Follow(_) => None,
         };
         Outgoing {
             method: self.what.method(),
@@ -205,36 +262,52 @@ impl Call<'_> {
             notify: asked.notify.clone().map(|to| Notify { token, logs: asked.client.logs(meta), to }),
             conversation: asked.client.conversation(&self.caller.principal, meta),
             asker,
-            streams: true,
+            streams: asked.edge.takes_pieces,
         }
     }
 
-    /// Whom the upstream may ask back.
-    fn asker(&self, patience: &Arc<Patience>) -> Option<Arc<dyn Asker>> {
-        let patience = Arc::clone(patience);
-        if let (Some(opened), Some(stream)) = (self.asked.client.session(), &self.asked.notify) {
-            return opened.session.can_be_asked().then(|| {
-                Arc::new(StreamAsker {
-                    questions: Arc::clone(&self.asked.gateway.questions),
-                    session: opened.session.nonce,
-                    capabilities: opened.session.capabilities.as_str().into(),
-                    stream: stream.clone(),
-                    patience,
-                }) as Arc<dyn Asker>
-            });
+    /// Whom the upstream may ask back, and how.
+    fn client_to_ask(&self) -> Option<ToAsk<'_>> {
+        if let Some(opened) = self.asked.client.session() {
+            let stream = self.asked.notify.as_ref().filter(|_| opened.session.can_be_asked())?;
+            return Some(ToAsk::OnStream(opened, stream));
         }
-        let questions: &mpsc::Sender<Question> = self.asked.questions.as_ref()?;
-        Some(Arc::new(RoundTripAsker {
-            questions: questions.clone(),
-            capabilities: self.meta.client_capabilities.as_deref().unwrap_or("{}").into(),
-            patience,
-        }))
+        let capabilities = self.meta.client_capabilities.as_deref().unwrap_or("{}");
+        Some(ToAsk::ByResult(self.asked.questions.as_ref()?, capabilities))
     }
 
     fn cannot_ask(&self) -> Rejection {
         self.route.failed(UpstreamError::bad_answer(
             "it asks for input, which this client did not say that it can give, or has no stream to be asked on",
         ))
+    }
+}
+
+/// A client that can be asked.
+enum ToAsk<'a> {
+    /// In its session, on the stream of the call.
+    OnStream(&'a Opened, &'a mpsc::Sender<Bytes>),
+    /// By a result, with the capabilities that it declared.
+    ByResult(&'a mpsc::Sender<Question>, &'a str),
+}
+
+impl ToAsk<'_> {
+    fn asker(&self, gateway: &Gateway, patience: &Arc<Patience>) -> Arc<dyn Asker> {
+        let patience = Arc::clone(patience);
+        match *self {
+            Self::OnStream(opened, stream) => Arc::new(StreamAsker {
+                questions: Arc::clone(&gateway.questions),
+                session: opened.session.nonce,
+                capabilities: opened.session.capabilities.as_str().into(),
+                stream: stream.clone(),
+                patience,
+            }),
+            Self::ByResult(questions, capabilities) => Arc::new(RoundTripAsker {
+                questions: questions.clone(),
+                capabilities: capabilities.into(),
+                patience,
+            }),
+        }
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) enum Client {
 /// A session that a request belongs to.
 pub(crate) struct Opened {
     pub(crate) session: Session,
+    pub(crate) principal: Principal,
     pub(crate) remembered: Arc<Remembered>,
     conversation: Arc<Conversation>,
     log_level: Option<Box<str>>,
@@ -39,7 +40,13 @@ impl Client {
         let remembered = gateway.sessions.of(session.nonce).ok_or(Rejection::UnknownSession)?;
         let conversation = session.conversation();
         let log_level = remembered.log_level();
-        Ok(Self::Legacy(Some(Box::new(Opened { session, remembered, conversation, log_level }))))
+        Ok(Self::Legacy(Some(Box::new(Opened {
+            principal: caller.principal,
+            session,
+            remembered,
+            conversation,
+            log_level,
+        }))))
     }
 
     pub(crate) fn is_modern(&self) -> bool {

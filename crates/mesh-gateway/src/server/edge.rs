@@ -19,6 +19,8 @@ pub(crate) struct Edge {
     pub(crate) body: Bytes,
     pub(crate) takes_json: bool,
     pub(crate) takes_events: bool,
+    /// Whether a large answer may be sent while it arrives.
+    pub(crate) takes_pieces: bool,
     path: String,
 }
 
@@ -29,12 +31,19 @@ impl Edge {
         check_origin(settings, &parts.uri, &parts.headers)?;
         let (takes_json, takes_events) = accepted(&parts.headers);
         let path = parts.uri.path().to_owned();
-        Ok(Self { headers: parts.headers, body: Bytes::new(), takes_json, takes_events, path })
+        Ok(Self {
+            headers: parts.headers,
+            body: Bytes::new(),
+            takes_json,
+            takes_events,
+            takes_pieces: true,
+            path,
+        })
     }
 
     /// What a client on standard input sends: nothing but the message.
     pub(crate) fn of_line(body: Bytes, path: String, headers: HeaderMap) -> Self {
-        Self { headers, body, takes_json: true, takes_events: true, path }
+        Self { headers, body, takes_json: true, takes_events: true, takes_pieces: false, path }
     }
 
     /// Checks the head, then reads the body.
@@ -63,7 +72,14 @@ impl Edge {
             Ok(Err(_)) => return Err(Rejection::BodyBroken),
             Ok(Ok(body)) => body.to_bytes(),
         };
-        Ok(Self { headers: parts.headers, body, takes_json, takes_events, path: parts.uri.path().to_owned() })
+        Ok(Self {
+            headers: parts.headers,
+            body,
+            takes_json,
+            takes_events,
+            takes_pieces: true,
+            path: parts.uri.path().to_owned(),
+        })
     }
 
     /// The upstream that the path names; `None` for all of them.

@@ -29,13 +29,13 @@ pub(super) async fn list(
         return Err(Rejection::InvalidParams("`params.cursor` is none that this server gave out".to_owned()));
     }
     let tenant = &caller.principal.tenant;
-    let (upstreams, one) = match scope {
-        Scope::All => (asked.plan.upstreams(tenant).collect::<Vec<_>>(), None),
-        Scope::Upstream(upstream) => (vec![upstream], Some(&*upstream.id)),
-        Scope::Toolset(_) if kind != Kind::Tools => (Vec::new(), None),
-        Scope::Toolset(toolset) => {
-            (toolset.upstreams().filter_map(|id| asked.plan.upstream(tenant, id)).collect(), None)
-        }
+    let upstreams = match (scope, kind) {
+        (Scope::Toolset(_), Kind::Prompts | Kind::Resources | Kind::Templates) => Vec::new(),
+        _ => asked.plan.within(scope, tenant),
+    };
+    let one = match scope {
+        Scope::Upstream(upstream) => Some(&*upstream.id),
+        Scope::All | Scope::Toolset(_) => None,
     };
     let snapshots = join_all(upstreams.iter().map(|upstream| upstream.list(kind))).await;
     if let (Some(id), [snapshot]) = (one, &*snapshots)

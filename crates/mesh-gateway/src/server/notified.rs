@@ -4,21 +4,16 @@ use super::client::{Client, Opened};
 use super::describe::log_level;
 use super::edge::Edge;
 use super::reply::Replied;
-use super::route;
-use super::subject::Forwarded;
 use super::{Asked, Outcome};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
 use crate::plan::{Plan, Scope};
 use crate::rejection::Rejection;
-use crate::session::Session;
 use crate::upstream::{Answer, Kind, Outgoing, RegisteredUpstream};
 use crate::wire::envelope::RequestId;
 use crate::wire::object::{RawObject, as_str};
-use crate::wire::string;
 use bytes::Bytes;
-use mesh_core::Tenant;
-use mesh_policy::{Action, Resource};
+use futures_util::future::join_all;
 use std::sync::Arc;
 
 /// Resources that one session may follow.
@@ -55,22 +50,19 @@ pub(super) async fn notification(
 
 /// Tells the upstreams in which the session has one of its own.
 async fn pass_on(plan: &Plan, edge: &Edge, opened: &Opened, method: &str) {
-    for upstream in in_scope(plan, edge) {
+    let tell = async |upstream: &Arc<RegisteredUpstream>| {
         let told = upstream.target().notify(opened.conversation(), method, None).await;
         if let Err(error) = told {
             tracing::debug!(upstream = &*upstream.id, %error, method, "not passed on");
         }
-    }
+    };
+    join_all(in_scope(plan, edge, opened).into_iter().map(tell)).await;
 }
 
-/// The upstreams that a path shows. Notifications go only where the session is known, so nobody learns anything by them.
-fn in_scope<'a>(plan: &'a Plan, edge: &Edge) -> Vec<&'a Arc<RegisteredUpstream>> {
-    let tenant: &Tenant = &plan.settings.tenant;
-    match plan.scope(tenant, edge.scope()) {
-        Ok(Scope::Upstream(upstream)) => vec![upstream],
-        Ok(Scope::All) => plan.upstreams(tenant).collect(),
-        Ok(Scope::Toolset(_)) | Err(_) => Vec::new(),
-    }
+/// The upstreams that the path of a session shows.
+fn in_scope<'a>(plan: &'a Plan, edge: &Edge, opened: &Opened) -> Vec<&'a Arc<RegisteredUpstream>> {
+    let tenant = &opened.principal.tenant;
+    plan.scope(tenant, edge.scope()).map(|scope| plan.within(scope, tenant)).unwrap_or_default()
 }
 
 /// Takes an answer of a client to a question of a server.
@@ -113,86 +105,51 @@ pub(super) async fn set_log_level(
     let level = params.get("level").and_then(as_str).and_then(|level| log_level(&level)).ok_or_else(wrong)?;
     let Some(opened) = asked.client.session() else { return Ok(Outcome::empty()) };
     opened.remembered.set_log_level(&level);
-    for upstream in upstreams(asked, caller, scope) {
-        let mut own = RawObject::default();
-        own.set("level", level.as_str());
-        let ask = ask_session(upstream, opened, "logging/setLevel", own);
-        if let Err(error) = ask.await {
+    let tell = async |upstream: &Arc<RegisteredUpstream>| {
+        if let Err(error) = tell_level(upstream, opened, &level).await {
             tracing::debug!(upstream = &*upstream.id, %error, "the log level was not passed on");
         }
-    }
-    Ok(Outcome::empty())
-}
-
-/// `resources/subscribe` and `resources/unsubscribe`.
-pub(super) async fn follow(
-    asked: &Asked<'_>,
-    caller: &Caller,
-    scope: Scope<'_>,
-    params: &RawObject<'_>,
-    on: bool,
-) -> Result<Outcome, Rejection> {
-    let subject = Forwarded::ReadResource.subject(params)?;
-    let route = route::find(asked, caller, &subject).await?;
-    let upstream = route.upstream;
-    let resource = Resource::Resource { tenant: &upstream.tenant, upstream: &upstream.id, uri: &route.tool };
-    if !asked.gateway.wiring.authorizer.decide(&caller.principal, Action::ReadResource, resource).allowed() {
-        return Err(Rejection::Denied);
-    }
-    let Some(opened) = asked.client.session() else {
-        return Err(Rejection::InvalidRequest("resources can be followed in a session only".to_owned()));
     };
-    let full = opened.remembered.followed.borrow().len() >= FOLLOWED;
-    if on && full {
-        return Err(Rejection::InvalidRequest(format!("a session can follow {FOLLOWED} resources")));
-    }
-    // A modern upstream is told on the stream that listens to it.
-    let modern = is_modern(upstream, opened).await;
-    if !modern {
-        let mut own = RawObject::default();
-        own.set("uri", string(&route.tool));
-        let method = if on { "resources/subscribe" } else { "resources/unsubscribe" };
-        let answer = ask_session(upstream, opened, method, own).await;
-        match answer.map_err(|error| route.failed(error))? {
-            Answer::Error(error) => return Ok(Outcome::Error(error)),
-            Answer::Result(_) => {}
-        }
-    }
-    let _ = scope;
-    let name = subject.name;
-    opened
-        .remembered
-        .followed
-        .send_if_modified(|followed| if on { followed.insert(name) } else { followed.remove(&name) });
+    let upstreams = asked.plan.within(scope, &caller.principal.tenant);
+    // One that is slow must hold up neither the others nor the client for long.
+    let told = join_all(upstreams.into_iter().map(tell));
+    let _ = tokio::time::timeout(asked.plan.settings.list_timeout, told).await;
     Ok(Outcome::empty())
 }
 
-async fn is_modern(upstream: &RegisteredUpstream, opened: &Opened) -> bool {
-    upstream.target().open(opened.conversation()).await.is_ok_and(|opened| opened.revision.is_modern())
-}
-
-async fn ask_session(
+async fn tell_level(
     upstream: &RegisteredUpstream,
     opened: &Opened,
-    method: &str,
-    params: RawObject<'_>,
-) -> Result<Answer, crate::upstream::UpstreamError> {
-    if method == "logging/setLevel" && is_modern(upstream, opened).await {
-        return Ok(Answer::Result(Bytes::from_static(b"{}").into()));
+    level: &str,
+) -> Result<(), crate::upstream::UpstreamError> {
+    // A modern server is told with each request.
+    if upstream.target().open(opened.conversation()).await?.revision.is_modern() {
+        return Ok(());
     }
+    let mut params = RawObject::default();
+    params.set("level", level);
     let conversation = Arc::clone(opened.conversation());
-    let outgoing = Outgoing { conversation, ..Outgoing::own(method, params) };
-    let late = |_| crate::upstream::UpstreamError::unavailable("it took too long");
-    let answered =
-        tokio::time::timeout(upstream.timeout, upstream.target().request(outgoing)).await.map_err(late)?;
-    answered.map(|answered| answered.answer)
+    let outgoing = Outgoing { conversation, ..Outgoing::own("logging/setLevel", params) };
+    upstream.target().request(outgoing).await.map(drop)
 }
 
-fn upstreams<'a>(asked: &Asked<'a>, caller: &Caller, scope: Scope<'a>) -> Vec<&'a Arc<RegisteredUpstream>> {
-    match scope {
-        Scope::Upstream(upstream) => vec![upstream],
-        Scope::All => asked.plan.upstreams.values().filter(|u| u.tenant == caller.principal.tenant).collect(),
-        Scope::Toolset(_) => Vec::new(),
+/// Whether a session may follow one more resource, or any.
+pub(super) fn may_follow(client: &Client) -> Result<(), Rejection> {
+    let Some(opened) = client.session() else {
+        return Err(Rejection::InvalidRequest("resources can be followed in a session only".to_owned()));
+    };
+    if opened.remembered.followed.borrow().len() >= FOLLOWED {
+        return Err(Rejection::InvalidRequest(format!("a session can follow {FOLLOWED} resources")));
+    }
+    Ok(())
+}
+
+/// Notes what a session follows, by the name that the client uses.
+pub(super) fn follows(client: &Client, uri: &str, on: bool) {
+    if let Some(opened) = client.session() {
+        opened.remembered.followed.send_if_modified(|followed| {
+            if on { followed.insert(uri.to_owned()) } else { followed.remove(uri) }
+        });
     }
 }
 
@@ -202,10 +159,9 @@ pub(super) async fn end(gateway: &Arc<Gateway>, plan: &Plan, edge: &Edge) -> Res
         return Err(Rejection::UnknownSession);
     };
     opened.remembered.ended.cancel();
-    for upstream in in_scope(plan, edge) {
-        upstream.target().close(opened.conversation()).await;
-    }
-    let _: &Session = &opened.session;
+    let close =
+        async |upstream: &Arc<RegisteredUpstream>| upstream.target().close(opened.conversation()).await;
+    join_all(in_scope(plan, edge, &opened).into_iter().map(close)).await;
     Ok(())
 }
 

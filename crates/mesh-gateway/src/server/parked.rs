@@ -60,7 +60,14 @@ struct Waiting {
 /// All of them.
 #[derive(Default)]
 pub(crate) struct Parked {
-    calls: Mutex<HashMap<u128, Waiting>>,
+    calls: Mutex<Waitings>,
+}
+
+#[derive(Default)]
+struct Waitings {
+    by_id: HashMap<u128, Waiting>,
+    /// The gateway ends: nobody can come again.
+    ended: bool,
 }
 
 impl Conversing {
@@ -126,18 +133,21 @@ impl Parked {
             answers.insert(key, question.answer);
         }
         let mut calls = self.lock();
-        if calls.len() >= PARKED {
+        if calls.ended {
+            return Err(Rejection::Draining);
+        }
+        if calls.by_id.len() >= PARKED {
             return Err(Rejection::TooManyParked);
         }
         let parked = Arc::clone(self);
         let expiry = tokio::spawn(async move {
             tokio::time::sleep(ANSWER).await;
             // Dropping the call cancels it.
-            let over = parked.lock().remove(&id);
+            let over = parked.lock().by_id.remove(&id);
             drop(over);
         })
         .abort_handle();
-        calls.insert(id, Waiting { call, answers, expiry });
+        calls.by_id.insert(id, Waiting { call, answers, expiry });
         drop(calls);
         let mut out = br#"{"resultType":"input_required","inputRequests":{"#.to_vec();
         out.extend_from_slice(&requests);
@@ -174,7 +184,7 @@ impl Parked {
                 "`params.inputResponses` must be an object".to_owned(),
             )));
         };
-        let Some(waiting) = self.lock().remove(&state.call) else {
+        let Some(waiting) = self.lock().by_id.remove(&state.call) else {
             return bad("its call is not waiting here: it was answered before, or ended");
         };
         waiting.expiry.abort();
@@ -189,7 +199,17 @@ impl Parked {
         Some(Ok(waiting.call))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u128, Waiting>> {
+    /// Cancels all, and takes no more.
+    pub(crate) fn end(&self) {
+        let waiting = {
+            let mut calls = self.lock();
+            calls.ended = true;
+            std::mem::take(&mut calls.by_id)
+        };
+        waiting.values().for_each(|waiting| waiting.expiry.abort());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waitings> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -286,6 +306,18 @@ mod tests {
         assert!(matches!(wake(CLAIM, 0), Some(Err(_))), "a call is woken once");
         let foreign = RawObject::parse(r#"{"requestState":"theirs"}"#).unwrap();
         assert!(parked.wake(&foreign, CLAIM, &seal, Timestamp(0)).is_none());
+    }
+
+    #[tokio::test]
+    async fn at_the_end_calls_that_wait_are_cancelled_and_no_more_are_put_away() {
+        let (parked, seal) = (Arc::new(Parked::default()), Seal::new(None));
+        let park = |call, asked| parked.park(call, asked, CLAIM, &seal, Timestamp(0));
+        let (first, asker) = call();
+        first.go_on(None, park).await.unwrap();
+        parked.end();
+        assert!(asker.is_closed(), "nobody hears the call's questions any more");
+        let (second, _asker) = call();
+        assert!(matches!(second.go_on(None, park).await, Err(Rejection::Draining)));
     }
 
     #[test]

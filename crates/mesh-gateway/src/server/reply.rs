@@ -21,13 +21,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A finished reply.
 pub(crate) struct Replied {
     pub(crate) status: StatusCode,
-    pub(crate) body: Answered,
+    pub(crate) body: ReplyBody,
     /// The session that begins with this reply.
     pub(crate) session: Option<String>,
 }
 
 /// A JSON-RPC message, or none.
-pub(crate) enum Answered {
+pub(crate) enum ReplyBody {
     /// A notification or a response was accepted, or a request was cancelled.
     Nothing,
     Whole(Bytes),
@@ -37,17 +37,17 @@ pub(crate) enum Answered {
 
 impl Replied {
     pub(crate) fn accepted() -> Self {
-        Self { status: StatusCode::ACCEPTED, body: Answered::Nothing, session: None }
+        Self { status: StatusCode::ACCEPTED, body: ReplyBody::Nothing, session: None }
     }
 
     pub(crate) fn whole(status: StatusCode, message: Bytes) -> Self {
-        Self { status, body: Answered::Whole(message), session: None }
+        Self { status, body: ReplyBody::Whole(message), session: None }
     }
 
     pub(crate) fn result(id: &RequestId, result: ResultText) -> Self {
         let body = match result {
-            ResultText::Whole(result) => Answered::Whole(envelope::result(id, &result)),
-            ResultText::Streamed(pieces) => Answered::Pieces(envelope::before_result(id, 0).into(), pieces),
+            ResultText::Whole(result) => ReplyBody::Whole(envelope::result(id, &result)),
+            ResultText::Streamed(pieces) => ReplyBody::Pieces(envelope::before_result(id, 0).into(), pieces),
         };
         Self { status: StatusCode::OK, body, session: None }
     }
@@ -89,7 +89,7 @@ pub(crate) async fn respond(
         biased;
         Some(first) = notifications.recv() => Some(first),
         replied = &mut work => {
-            let nothing = matches!(replied.body, Answered::Nothing);
+            let nothing = matches!(replied.body, ReplyBody::Nothing);
             // What was said on the way comes first, also when all of it came at once.
             let first = notifications.try_recv().ok();
             return if first.is_some() {
@@ -109,11 +109,11 @@ pub(crate) async fn respond(
 
 pub(crate) fn json(replied: Replied) -> Response {
     let session = session_header(&replied);
-    let has_body = !matches!(replied.body, Answered::Nothing);
+    let has_body = !matches!(replied.body, ReplyBody::Nothing);
     let body = match replied.body {
-        Answered::Nothing => Body::empty(),
-        Answered::Whole(message) => Body::from(message),
-        Answered::Pieces(before, pieces) => Body::from_stream(message_of(before, pieces)),
+        ReplyBody::Nothing => Body::empty(),
+        ReplyBody::Whole(message) => Body::from(message),
+        ReplyBody::Pieces(before, pieces) => Body::from_stream(message_of(before, pieces)),
     };
     let mut response = Response::new(body);
     *response.status_mut() = replied.status;
@@ -181,12 +181,12 @@ impl Events {
 }
 
 /// The event that carries a reply.
-fn event_of(body: Answered) -> Option<BoxStream<'static, Result<Bytes, UpstreamError>>> {
+fn event_of(body: ReplyBody) -> Option<BoxStream<'static, Result<Bytes, UpstreamError>>> {
     let once = |text| stream::once(std::future::ready(Ok(text)));
     match body {
-        Answered::Nothing => None,
-        Answered::Whole(message) => Some(once(sse::message(&message)).boxed()),
-        Answered::Pieces(before, pieces) => {
+        ReplyBody::Nothing => None,
+        ReplyBody::Whole(message) => Some(once(sse::message(&message)).boxed()),
+        ReplyBody::Pieces(before, pieces) => {
             let one_line = message_of(before, pieces).map_ok(|piece| {
                 if piece.iter().any(|b| matches!(b, b'\n' | b'\r')) {
                     piece.iter().map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { *b }).collect()

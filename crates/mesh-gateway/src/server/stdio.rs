@@ -2,16 +2,17 @@
 //!
 //! There is one client, so its session is ours to keep: it brings no id. Each request is answered as one over HTTP is, by the same code.
 
-use super::reply::Answered;
+use super::reply::ReplyBody;
 use super::{answer, edge::Edge};
 use crate::gateway::Gateway;
+use crate::rejection::Rejection;
+use crate::upstream::ResultText;
 use crate::wire::MODERN_VERSION;
-use crate::wire::envelope::{self, Message};
+use crate::wire::envelope::{self, Message, RequestId};
 use crate::wire::meta::RequestMeta;
 use crate::wire::object::as_str;
 use crate::wire::{header, header_value};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,8 +21,13 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Requests that are answered at the same time; more wait on standard input.
+/// Requests that are answered at the same time.
 const REQUESTS: usize = 64;
+/// Requests that wait for their turn; more are refused. The reader must never wait for them: the answers that they may wait for come behind
+/// them.
+const WAITING: usize = 1024;
+/// Notifications and answers that are taken at the same time.
+const SIDE: usize = 16;
 /// Messages that wait to be written.
 const OUTBOX: usize = 256;
 
@@ -71,6 +77,17 @@ pub async fn serve_stdio(
     write.await
 }
 
+/// A message of the client.
+struct Letter {
+    line: Bytes,
+    /// Those that it would have over HTTP.
+    headers: HeaderMap,
+    /// Of a request.
+    id: Option<RequestId>,
+    /// Whether it begins a session.
+    begins: bool,
+}
+
 struct StdioClient {
     gateway: Arc<Gateway>,
     path: String,
@@ -82,47 +99,66 @@ struct StdioClient {
 
 impl StdioClient {
     async fn read(self: Arc<Self>, stdin: impl AsyncRead + Unpin) -> Result<(), StdioError> {
-        let limit = self.gateway.plan().settings.limits.body;
-        let places = Arc::new(Semaphore::new(REQUESTS));
-        let requests = TaskTracker::new();
+        let settings = self.gateway.plan().settings.clone();
+        let (places, side_places) = (Arc::new(Semaphore::new(REQUESTS)), Arc::new(Semaphore::new(SIDE)));
+        let seats = Arc::new(Semaphore::new(REQUESTS + WAITING));
+        let open = TaskTracker::new();
         let mut lines = BufReader::new(stdin);
-        loop {
-            let Some(line) = next_line(&mut lines, limit).await.map_err(StdioError::Read)? else { break };
+        while let Some(line) = next_line(&mut lines, settings.limits.body).await.map_err(StdioError::Read)? {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            if self.is_handshake(&line) || is_notification(&line) {
-                // In order: what comes next belongs to the session that begins here, or is after what was said.
-                Box::pin(Arc::clone(&self).take(line)).await;
+            let letter = self.look(line);
+            if letter.begins {
+                // What comes next belongs to the session that begins here.
+                Box::pin(self.take(letter)).await;
                 continue;
             }
-            // Never closed.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
             let client = Arc::clone(&self);
-            requests.spawn(async move {
-                Box::pin(client.take(line)).await;
-                drop(place);
-            });
+            match &letter.id {
+                Some(id) => match Arc::clone(&seats).try_acquire_owned() {
+                    Ok(seat) => {
+                        let places = Arc::clone(&places);
+                        open.spawn(async move {
+                            // Never closed.
+                            let _place = places.acquire().await;
+                            Box::pin(client.take(letter)).await;
+                            drop(seat);
+                        });
+                    }
+                    Err(_) => {
+                        let busy = Rejection::TooManyRequests;
+                        self.say(&envelope::error(Some(id), busy.code(), &busy.message(), None)).await;
+                    }
+                },
+                None => {
+                    let Ok(place) = Arc::clone(&side_places).acquire_owned().await else { break };
+                    open.spawn(async move {
+                        Box::pin(client.take(letter)).await;
+                        drop(place);
+                    });
+                }
+            }
         }
-        requests.close();
-        requests.wait().await;
+        open.close();
+        // The client cannot answer questions any more, but may still read.
+        if tokio::time::timeout(settings.call_timeout, open.wait()).await.is_err() {
+            self.lock_calls().values().for_each(CancellationToken::cancel);
+            open.wait().await;
+        }
         Ok(())
     }
 
-    fn is_handshake(&self, line: &[u8]) -> bool {
-        line.windows(12).any(|window| window == b"\"initialize\"")
-    }
-
     /// Answers one message.
-    async fn take(self: Arc<Self>, line: Bytes) {
-        let (headers, id) = self.headers(&line);
+    async fn take(&self, letter: Letter) {
+        let Letter { line, headers, id, .. } = letter;
         let edge = Arc::new(Edge::of_line(line, self.path.clone(), headers));
         let plan = self.gateway.plan();
         let (notify, mut notifications) = mpsc::channel(plan.settings.limits.notifications);
         let work = answer(Arc::clone(&self.gateway), plan, edge, Some(notify));
         let cancelled = CancellationToken::new();
         if let Some(id) = &id {
-            self.lock_calls().insert(id.clone(), cancelled.clone());
+            self.lock_calls().insert(id.as_json().into(), cancelled.clone());
         }
         let work = cancelled.run_until_cancelled(work);
         tokio::pin!(work);
@@ -137,67 +173,62 @@ impl StdioClient {
             self.say(&message).await;
         }
         if let Some(id) = &id {
-            self.lock_calls().remove(id);
+            self.lock_calls().remove(id.as_json());
         }
         let Some(replied) = replied else { return };
         if let Some(session) = replied.session.and_then(|session| HeaderValue::from_str(&session).ok()) {
             *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
         }
         match replied.body {
-            Answered::Nothing => {}
-            Answered::Whole(message) => self.say(&message).await,
-            Answered::Pieces(before, mut pieces) => {
-                // A line is one message: others must not come between its pieces.
-                let mut message = BytesMut::from(&before[..]);
-                while let Some(Ok(piece)) = pieces.next().await {
-                    message.extend_from_slice(&piece);
-                }
-                message.extend_from_slice(b"}");
+            ReplyBody::Nothing => {}
+            ReplyBody::Whole(message) => self.say(&message).await,
+            // Not asked for: a line is one message, and others must not come between its pieces.
+            ReplyBody::Pieces(before, pieces) => {
+                let message = match ResultText::Streamed(pieces).whole().await {
+                    Ok(result) => [&before[..], &result, b"}"].concat().into(),
+                    Err(error) => envelope::error(id.as_ref(), -32603, &error.to_string(), None),
+                };
                 self.say(&message).await;
             }
         }
     }
 
-    /// The headers that the message would have over HTTP, where they have to agree with it; and the id, if it can be cancelled.
-    fn headers(&self, line: &Bytes) -> (HeaderMap, Option<Box<str>>) {
+    /// Reads no more of a message than it takes to answer it as one over HTTP: the headers that it would have there.
+    fn look(&self, line: Bytes) -> Letter {
         let mut headers = HeaderMap::new();
+        let (mut id, mut begins, mut in_session) = (None, false, true);
         let depth = self.gateway.plan().settings.limits.depth;
-        let Ok(message) = envelope::decode(line, depth) else { return (headers, None) };
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match message {
-            Message::Request { id, method, mut params } => {
+        match envelope::decode(&line, depth) {
+            Ok(Message::Request { id: own, method, mut params }) => {
                 let name = params.get("name").or_else(|| params.get("uri")).or_else(|| params.get("taskId"));
                 let name = name.and_then(as_str).map(|name| header_value::encode(&name).into_owned());
+                begins = method == "initialize";
                 let version = RequestMeta::take(&mut params).ok().and_then(|meta| meta.protocol_version);
-                match version {
-                    Some(version) if version == MODERN_VERSION => {
-                        set(&mut headers, header::PROTOCOL_VERSION, &version);
+                in_session = version.is_none() && !begins;
+                if let Some(version) = version {
+                    set(&mut headers, header::PROTOCOL_VERSION, &version);
+                    if version == MODERN_VERSION {
                         set(&mut headers, header::METHOD, &method);
-                        if let Some(name) = name {
-                            set(&mut headers, header::NAME, &name);
-                        }
+                        name.into_iter().for_each(|name| set(&mut headers, header::NAME, &name));
                     }
-                    Some(version) => set(&mut headers, header::PROTOCOL_VERSION, &version),
-                    None if method == "initialize" => {}
-                    None => headers.extend(session.map(|session| (header::SESSION_ID, session))),
                 }
-                (headers, Some(id.as_json().into()))
+                id = Some(own);
             }
-            Message::Notification { method, params } => {
+            Ok(Message::Notification { method, params }) => {
                 if method == "notifications/cancelled"
                     && let Some(id) = params.get("requestId")
                     && let Some(call) = self.lock_calls().get(id)
                 {
                     call.cancel();
                 }
-                headers.extend(session.map(|session| (header::SESSION_ID, session)));
-                (headers, None)
             }
-            Message::Response { .. } => {
-                headers.extend(session.map(|session| (header::SESSION_ID, session)));
-                (headers, None)
-            }
+            Ok(Message::Response { .. }) | Err(_) => {}
         }
+        if in_session {
+            let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            headers.extend(session.map(|session| (header::SESSION_ID, session)));
+        }
+        Letter { line, headers, id, begins }
     }
 
     async fn say(&self, message: &[u8]) {
@@ -217,10 +248,6 @@ fn set(headers: &mut HeaderMap, name: http::HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
-}
-
-fn is_notification(line: &[u8]) -> bool {
-    line.windows(15).any(|window| window == b"\"notifications/")
 }
 
 /// The next line without its end. One that is longer than allowed is cut there, and so cannot be read as a message.

@@ -20,11 +20,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::future::select_all;
 use http::{Request, StatusCode};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 /// First and longest pause before an upstream is listened to again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -100,12 +100,10 @@ pub(super) async fn listen(
     asked: &Asked<'_>,
     id: &RequestId,
     caller: &Caller,
-    scope: Scope<'_>,
     params: &RawObject<'_>,
 ) -> Result<Outcome, Rejection> {
     let to = asked.notify.clone().ok_or(Rejection::NotAcceptable)?;
     let filter = Filter::read(params)?;
-    let _ = scope;
     let tag = format!(r#"{{"io.modelcontextprotocol/subscriptionId":{}}}"#, id.as_json());
     let acknowledged = format!(
         r#"{{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{{"notifications":{},"_meta":{tag}}}}}"#,
@@ -218,22 +216,14 @@ impl Listener<'_> {
             let plan = self.gateway.plan();
             let (tenant, path) = (&self.caller.principal.tenant, self.edge.scope());
             let Ok(scope) = plan.scope(tenant, path) else { return };
-            let upstreams: Vec<_> = match scope {
-                Scope::Upstream(upstream) => vec![Arc::clone(upstream)],
-                Scope::All => plan.upstreams(tenant).cloned().collect(),
-                Scope::Toolset(toolset) => {
-                    toolset.upstreams().filter_map(|id| plan.upstream(tenant, id)).cloned().collect()
-                }
-            };
+            let upstreams: Vec<_> = plan.within(scope, tenant).into_iter().cloned().collect();
             tokio::select! {
                 () = closing.cancelled() => return,
                 () = to.closed() => return,
                 () = self.hear(scope, &upstreams) => return,
                 changed = replaced.changed() => if changed.is_err() { return },
             }
-            drop(upstreams);
-            let lists = self.lists;
-            if !self.say_changed(lists).await {
+            if !self.say_changed(self.lists).await {
                 return;
             }
         }
@@ -243,7 +233,8 @@ impl Listener<'_> {
     async fn hear(&mut self, scope: Scope<'_>, upstreams: &[Arc<RegisteredUpstream>]) {
         let mut changes: Vec<_> = upstreams.iter().map(|upstream| upstream.changes()).collect();
         let (say, mut said) = mpsc::channel(QUEUE);
-        let mut streams = self.streams(scope, upstreams, &say);
+        let mut streams = Streams::default();
+        self.follow(scope, upstreams, &say, &mut streams);
         loop {
             let changed = async {
                 if changes.is_empty() {
@@ -268,40 +259,41 @@ impl Listener<'_> {
                         return;
                     }
                 }
-                Ok(()) = self.followed.changed() => streams = self.streams(scope, upstreams, &say),
+                Ok(()) = self.followed.changed() => self.follow(scope, upstreams, &say, &mut streams),
                 else => return,
             }
-            let _ = &streams;
         }
     }
 
-    /// The streams of the upstreams that have something to say to this client alone.
-    fn streams(
+    /// Opens the streams of the upstreams that have something to say to this client alone. One that has to be opened anew, because something
+    /// else is followed there, begins with `Resumed`: something may have been missed in between.
+    fn follow(
         &mut self,
         scope: Scope<'_>,
         upstreams: &[Arc<RegisteredUpstream>],
         say: &mpsc::Sender<(Arc<str>, Announcement)>,
-    ) -> JoinSet<()> {
+        streams: &mut Streams,
+    ) {
         let followed = self.followed.borrow_and_update().clone();
-        let mut streams = JoinSet::new();
         for upstream in upstreams {
-            let own = |uri: &String| match scope {
-                Scope::Upstream(_) => Some(uri.clone()),
-                Scope::All | Scope::Toolset(_) => {
-                    let (id, own) = crate::names::upstream_of_uri(uri)?;
-                    (id == &*upstream.id).then(|| own.to_owned())
-                }
-            };
+            let own = |uri: &String| own_uri(scope, &upstream.id, uri).map(str::to_owned);
             let updated: Vec<String> = followed.iter().filter_map(own).collect();
             let transparent = matches!(scope, Scope::Upstream(_));
             if updated.is_empty() && !(self.own_session && transparent) {
+                streams.of.remove(&upstream.id);
                 continue;
             }
-            let wanted = Wanted { updated, ..Wanted::default() };
-            let stream = follow(Arc::clone(upstream), Arc::clone(self.conversation), wanted, say.clone());
-            streams.spawn(stream);
+            let before = streams.of.get(&upstream.id);
+            if before.is_some_and(|(wanted, _)| *wanted == updated) {
+                continue;
+            }
+            let again = before.is_some();
+            let wanted = Wanted { updated: updated.clone(), ..Wanted::default() };
+            let conversation = Arc::clone(self.conversation);
+            let stream = follow(Arc::clone(upstream), conversation, wanted, say.clone(), again);
+            let stream = AbortOnDropHandle::new(tokio::spawn(stream));
+            streams.of.insert(Arc::clone(&upstream.id), (updated, stream));
         }
-        streams
     }
 
     async fn say_changed(&self, lists: Lists) -> bool {
@@ -319,20 +311,32 @@ impl Listener<'_> {
 
     /// Says what an upstream said. `false`: the client has left.
     async fn say(&self, scope: Scope<'_>, upstream: &str, announcement: Announcement) -> bool {
-        let message = match announcement {
-            Announcement::Updated { uri, .. } => {
+        match announcement {
+            Announcement::Updated { uri } => {
                 let shown = notified::shown_uri(scope, upstream, &uri);
-                if !self.followed.borrow().contains(&shown) {
-                    return true;
-                }
-                let mut params = RawObject::default();
-                params.set("uri", crate::wire::string(&shown));
-                self.notification("notifications/resources/updated", Some(params))
+                let followed = self.followed.borrow().contains(&shown);
+                !followed || self.say_updated(&shown).await
             }
-            Announcement::Other { message, .. } if self.tag.is_none() => message,
+            Announcement::Resumed => {
+                // Any of those that are followed may have changed.
+                let followed = self.followed.borrow().clone();
+                for uri in followed.iter().filter(|uri| own_uri(scope, upstream, uri).is_some()) {
+                    if !self.say_updated(uri).await {
+                        return false;
+                    }
+                }
+                true
+            }
+            Announcement::Other { message } if self.tag.is_none() => self.to.send(message).await.is_ok(),
             // Lists are heard by all together.
-            _ => return true,
-        };
+            _ => true,
+        }
+    }
+
+    async fn say_updated(&self, uri: &str) -> bool {
+        let mut params = RawObject::default();
+        params.set("uri", crate::wire::string(uri));
+        let message = self.notification("notifications/resources/updated", Some(params));
         self.to.send(message).await.is_ok()
     }
 
@@ -350,23 +354,44 @@ impl Listener<'_> {
     }
 }
 
-/// Listens to one upstream for one client, again and again.
+/// The streams of one client, by upstream, with the resources that are followed there.
+#[derive(Default)]
+struct Streams {
+    of: HashMap<Arc<str>, (Vec<String>, AbortOnDropHandle<()>)>,
+}
+
+/// The upstream's own URI of a resource, if it is one of that upstream.
+fn own_uri<'a>(scope: Scope<'_>, upstream: &str, uri: &'a str) -> Option<&'a str> {
+    match scope {
+        Scope::Upstream(_) => Some(uri),
+        Scope::All | Scope::Toolset(_) => {
+            let (id, own) = crate::names::upstream_of_uri(uri)?;
+            (id == upstream).then_some(own)
+        }
+    }
+}
+
+/// Listens to one upstream for one client, again and again. `again`: this is not the first time.
 async fn follow(
     upstream: Arc<RegisteredUpstream>,
     conversation: Arc<Conversation>,
     wanted: Wanted,
     say: mpsc::Sender<(Arc<str>, Announcement)>,
+    mut again: bool,
 ) {
     let mut pause = PAUSE.0;
     loop {
         match upstream.target().listen(&conversation, wanted.clone()).await {
             Ok(mut stream) => {
-                while let Some(announcement) = stream.recv().await {
+                let missed = std::mem::replace(&mut again, true);
+                let mut next = if missed { Some(Announcement::Resumed) } else { stream.recv().await };
+                while let Some(announcement) = next {
                     pause = PAUSE.0;
                     upstream.heard(&announcement);
                     if say.send((Arc::clone(&upstream.id), announcement)).await.is_err() {
                         return;
                     }
+                    next = stream.recv().await;
                 }
             }
             Err(error) => tracing::debug!(upstream = &*upstream.id, %error, "nothing is heard of it"),

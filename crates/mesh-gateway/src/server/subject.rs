@@ -15,6 +15,8 @@ pub(crate) enum Forwarded {
     GetPrompt,
     ReadResource,
     Complete,
+    /// `resources/subscribe`, or `resources/unsubscribe`
+    Follow(bool),
     /// `tasks/*`, in either form: on the route of one upstream only.
     Task(&'static str),
 }
@@ -44,6 +46,8 @@ impl Forwarded {
             "prompts/get" => Self::GetPrompt,
             "resources/read" => Self::ReadResource,
             "completion/complete" => Self::Complete,
+            "resources/subscribe" => Self::Follow(true),
+            "resources/unsubscribe" => Self::Follow(false),
             "tasks/get" => Self::Task("tasks/get"),
             "tasks/update" => Self::Task("tasks/update"),
             "tasks/cancel" => Self::Task("tasks/cancel"),
@@ -59,8 +63,15 @@ impl Forwarded {
             Self::GetPrompt => "prompts/get",
             Self::ReadResource => "resources/read",
             Self::Complete => "completion/complete",
+            Self::Follow(true) => "resources/subscribe",
+            Self::Follow(false) => "resources/unsubscribe",
             Self::Task(method) => method,
         }
+    }
+
+    /// Whether clients of this generation have the method: those without sessions follow resources by `subscriptions/listen`.
+    pub(crate) fn is_of(self, modern: bool) -> bool {
+        !(modern && matches!(self, Self::Follow(_)))
     }
 
     /// Whether its result may ask for input (2026-07-28, multi round-trip requests).
@@ -82,7 +93,7 @@ impl Forwarded {
         let (kind, member) = match self {
             Self::CallTool => (Kind::Tools, "name"),
             Self::GetPrompt => (Kind::Prompts, "name"),
-            Self::ReadResource => (Kind::Resources, "uri"),
+            Self::ReadResource | Self::Follow(_) => (Kind::Resources, "uri"),
             Self::Complete => return reference(params),
             Self::Task(_) => {
                 let name = params.get("taskId").and_then(as_str).unwrap_or_default().into_owned();

@@ -74,3 +74,34 @@ async fn a_server_asks_the_client_on_the_same_line() {
         .await;
     assert_eq!(client.hear().await["result"]["answers"]["k"]["action"], "decline");
 }
+
+#[tokio::test]
+async fn answers_get_through_while_as_many_calls_as_there_may_be_wait_for_them() {
+    let (_peer, url) = Peer::start(false).await;
+    let gateway = TestGateway::start(&[("peer", at(&url, &[]))]).await;
+    let mut client = Conversation::begin(gateway, Some("peer"));
+    let params = json!({"protocolVersion": "2025-06-18", "capabilities": {"elicitation": {}}});
+    client
+        .say(&json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).to_string())
+        .await;
+    client.hear().await;
+    // What a call says must not be taken for what it is.
+    let arguments = json!({"text": "\"initialize\" \"notifications/x\""});
+    for id in 1..=70 {
+        let call = json!({"name": "ask", "arguments": arguments});
+        client
+            .say(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": call}).to_string())
+            .await;
+    }
+    let mut results = 0;
+    while results < 70 {
+        let message = client.hear().await;
+        if message["method"] == "elicitation/create" {
+            let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": {"action": "accept"}});
+            client.say(&answer.to_string()).await;
+        } else {
+            assert_eq!(message["result"]["answers"]["k"]["action"], "accept", "{message}");
+            results += 1;
+        }
+    }
+}
