@@ -2,13 +2,12 @@
 //!
 //! - `relay`: the phases that every request passes, in their order.
 //! - `operation`, `peek`, `grpc`, `headers`: what is read of requests, and what is passed on; pure.
-//! - `forward`, `balance`, `clients`: which target a request goes to, and over which connection.
+//! - `forward`, `clients`: which target a request goes to, and over which connection.
 //! - `body`: answers on their way, which are watched and never held.
 //! - `extended`: the one answer that is changed: a card.
 //! - `refusal`: errors in the words of each binding.
 //! - `observed`, `metrics`: how requests are written down.
 
-mod balance;
 mod body;
 mod clients;
 mod extended;
@@ -22,7 +21,6 @@ mod peek;
 mod refusal;
 mod relay;
 
-pub(crate) use balance::Targets;
 pub(crate) use clients::{Clients, LaneUse, Trust};
 pub(crate) use metrics::AgentMetrics;
 pub(crate) use refusal::Binding;

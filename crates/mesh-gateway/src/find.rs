@@ -11,3 +11,4 @@ mod words;
 
 pub(crate) use catalogue::Finder;
 pub(crate) use http::routes;
+pub(crate) use index::{Document, Field, Index};

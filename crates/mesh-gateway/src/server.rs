@@ -19,7 +19,7 @@ mod stream;
 mod subject;
 
 pub(crate) use asking::OpenQuestions;
-pub(crate) use edge::check_origin;
+pub(crate) use edge::{check_origin, read_body};
 pub(crate) use parked::Parked;
 pub(crate) use route::Route;
 pub use stdio::{StdioError, serve_stdio};

@@ -1,6 +1,6 @@
 //! The body of an answer on its way: never held, only watched.
 
-use super::clients::OnLane;
+use super::forward::Held;
 use super::observed::ObservedRequest;
 use super::peek;
 use bytes::Bytes;
@@ -10,7 +10,6 @@ use mesh_policy::Outcome;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Until when the next piece of a body must come.
@@ -45,8 +44,7 @@ pub(crate) struct Relayed {
     verdict: Verdict,
     left: Option<u64>,
     observed: ObservedRequest,
-    _place: OwnedSemaphorePermit,
-    _lane: Option<OnLane>,
+    _held: Held,
 }
 
 impl Relayed {
@@ -56,12 +54,11 @@ impl Relayed {
         limit: Limit,
         verdict: Verdict,
         observed: ObservedRequest,
-        (place, lane): (OwnedSemaphorePermit, Option<OnLane>),
+        held: Held,
     ) -> Self {
         let last = Instant::now();
         let timer = Box::pin(sleep_until(due(limit, last)));
-        let mut relayed =
-            Self { body, limit, last, timer, verdict, left: length, observed, _place: place, _lane: lane };
+        let mut relayed = Self { body, limit, last, timer, verdict, left: length, observed, _held: held };
         if relayed.is_over() {
             relayed.end();
         }

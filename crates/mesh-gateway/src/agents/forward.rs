@@ -6,6 +6,7 @@ use super::observed::ObservedRequest;
 use super::operation::Operation;
 use super::refusal::{Binding, Refusal};
 use super::{grpc, headers};
+use crate::balance::{self, Mask, Picked};
 use crate::directory::{self, Agent, Destination, innermost};
 use crate::gateway::Gateway;
 use crate::plan::Plan;
@@ -22,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-/// Targets that are tried if none of them can be connected to.
+/// Targets that are tried if none of them can be connected to. A single one is tried again: it may just be starting.
 const TRIES: u32 = 3;
 /// How often what only reads is sent.
 const SENDS: u32 = 2;
@@ -42,12 +43,15 @@ pub(super) struct Outgoing {
     pub(super) version: Option<String>,
 }
 
+/// What an open request holds: its place, its share of a replica's load, its lane.
+pub(super) type Held = (OwnedSemaphorePermit, Picked<()>, Option<OnLane>);
+
 /// The head of an answer, and its body to come.
 pub(super) struct Answer {
     response: http::Response<reqwest::Body>,
     deadline: Instant,
     idle: Duration,
-    held: (OwnedSemaphorePermit, Option<OnLane>),
+    held: Held,
 }
 
 /// How long an agent may take to begin its answer.
@@ -74,11 +78,12 @@ pub(super) async fn forward(
     let place = Arc::clone(&agent.places).try_acquire_owned().map_err(|_| busy())?;
     let after = patience(plan, outgoing.operation);
     let deadline = Instant::now() + after;
-    let (mut tried, mut sends) = (0u64, 0);
+    let (mut tried, mut sends) = (Mask::default(), 0);
     let mut failure = "it does not answer, and is tried again in a moment".to_owned();
     for _ in 0..TRIES {
         let Some(target) = agent.targets.pick(tried) else { break };
-        let destination = destination(gateway, agent, outgoing, target).await?;
+        tried = tried.with(target.index());
+        let destination = destination(gateway, agent, outgoing, target.index()).await?;
         let lane = match outgoing.binding {
             Binding::Grpc => Some(agent.lanes.enter().ok_or_else(busy)?),
             _ => None,
@@ -96,35 +101,31 @@ pub(super) async fn forward(
         let again = outgoing.operation.only_reads() && sends < SENDS;
         match answered {
             Err(_) => {
-                agent.targets.failed(target);
+                target.judge_untimed(balance::Verdict::Bad);
                 return Err(Refusal::Timeout { agent: agent.name.clone(), after });
             }
             Ok(Ok(response)) if is_gateway_error(response.status()) && again => {
-                agent.targets.failed(target);
+                target.judge_untimed(balance::Verdict::Bad);
                 failure = format!("HTTP {}", response.status());
             }
             Ok(Ok(response)) => {
                 if is_gateway_error(response.status()) {
-                    agent.targets.failed(target);
+                    target.judge_untimed(balance::Verdict::Bad);
                 } else {
-                    agent.targets.answered(target);
+                    target.judge_untimed(balance::Verdict::Good);
                     agent.seen(gateway.wiring.clock.now());
                 }
                 let idle = plan.settings.directory.stream_idle;
-                return Ok(Answer { response: response.into(), deadline, idle, held: (place, lane) });
+                return Ok(Answer { response: response.into(), deadline, idle, held: (place, target, lane) });
             }
             Ok(Err(error)) => {
-                agent.targets.failed(target);
+                target.judge_untimed(balance::Verdict::Bad);
                 agent.missed();
                 failure = innermost(&error);
                 if !error.is_connect() && !again {
                     break;
                 }
             }
-        }
-        // A single target is tried once more if that is safe: it may just be starting again.
-        if agent.targets.len() > 1 {
-            tried |= 1 << target;
         }
     }
     Err(Refusal::Unavailable { agent: agent.name.clone(), why: failure })

@@ -10,21 +10,16 @@ use crate::gateway::Gateway;
 use crate::identity;
 use crate::observe::CallTrace;
 use crate::plan::Plan;
-use crate::rejection::Rejection;
-use crate::server::check_origin;
+use crate::server::{check_origin, read_body};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Method, request::Parts};
-use http_body_util::{BodyExt as _, Limited};
 use mesh_policy::{Action, Resource};
 use std::sync::Arc;
-use std::time::Duration;
 
-/// How long a body may take to arrive.
-const BODY_WAIT: Duration = Duration::from_secs(30);
 /// Names an agent for clients of gRPC that know no tenants, those of 0.3.
 const ROUTE: &str = "agentmesh-route";
 
@@ -102,18 +97,7 @@ async fn read(
         return Err(Refusal::Malformed("only POST is taken here".to_owned()));
     }
     check_path(&route.rest)?;
-    let limit = settings.limits.body;
-    if headers::length(&parts.headers).is_some_and(|length| length > limit as u64) {
-        return Err(Refusal::Edge(Rejection::BodyTooLarge { limit }));
-    }
-    let body = match tokio::time::timeout(BODY_WAIT, Limited::new(body, limit).collect()).await {
-        Err(_) => return Err(Refusal::Edge(Rejection::BodyTooSlow)),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(Refusal::Edge(Rejection::BodyTooLarge { limit }));
-        }
-        Ok(Err(_)) => return Err(Refusal::Edge(Rejection::BodyBroken)),
-        Ok(Ok(body)) => body.to_bytes(),
-    };
+    let body = read_body(body, settings.limits.body).await.map_err(Refusal::Edge)?;
     let method = route.rest.rsplit('/').next().unwrap_or_default();
     let (mut id, mut by_tenant, mut name) = (None, false, route.name);
     let operation = match binding {
@@ -139,7 +123,8 @@ async fn read(
     }
     if by_tenant {
         let gzip = parts.headers.get("grpc-encoding").is_some_and(|encoding| encoding == "gzip");
-        body = grpc::message(&body, gzip, limit).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        body = grpc::message(&body, gzip, settings.limits.body)
+            .map_err(|error| Refusal::Malformed(error.to_string()))?;
         let tenant = grpc::tenant(&body, operation == Operation::ListPush);
         name = Some(tenant.map_err(|error| Refusal::Malformed(error.to_string()))?);
     }

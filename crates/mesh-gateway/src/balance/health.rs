@@ -104,6 +104,7 @@ mod tests {
             first: Duration::from_secs(1),
             longest: Duration::from_secs(1),
             most: 50,
+            spares_last: true,
         };
         let targets = [(Server::default(), place), (Server::default(), place)];
         let balance = Balance::new(targets, ejection, Duration::ZERO, true);

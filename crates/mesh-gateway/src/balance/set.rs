@@ -99,14 +99,15 @@ impl<T> Balance<T> {
         self.members.iter().map(|member| &member.target)
     }
 
-    /// A target for the next call, if possible none of `avoid`. If none can be used, one of all: it may have come back.
-    /// `None` only if there are no targets.
+    /// A target for the next call, if possible none of `avoid`. If none can be used, one of all, or `None` as
+    /// [`Ejection::spares_last`] has it.
     pub(crate) fn pick(self: &Arc<Self>, avoid: Mask) -> Option<Picked<T>> {
         let now = self.now();
         let all = Mask::first(self.members.len());
         let usable = self.usable(now);
         let choices = [usable.without(avoid), usable, all.without(avoid), all];
-        let among = choices.into_iter().find(|among| !among.is_empty())?;
+        let choices = if self.ejection.spares_last { &choices[..] } else { &choices[..2] };
+        let among = choices.iter().copied().find(|among| !among.is_empty())?;
         let candidate = |at: usize| {
             let member = &self.members[at];
             Candidate {
@@ -219,14 +220,18 @@ impl<T> Picked<T> {
 
     /// The target answered, or failed to. The call itself may go on: what comes of it still counts as load.
     pub(crate) fn judge(&self, verdict: Verdict) {
-        let member = &self.balance.members[self.index];
-        let now = self.balance.now();
+        if verdict == Verdict::Good {
+            let now = self.balance.now();
+            self.balance.members[self.index].load.answered(now.saturating_sub(self.started), now);
+        }
+        self.judge_untimed(verdict);
+    }
+
+    /// The same where the time says nothing about the target, as it was the work that took long.
+    pub(crate) fn judge_untimed(&self, verdict: Verdict) {
         match verdict {
-            Verdict::Good => {
-                member.load.answered(now.saturating_sub(self.started), now);
-                member.standing.succeeded();
-            }
-            Verdict::Bad => self.balance.failed(self.index, now),
+            Verdict::Good => self.balance.members[self.index].standing.succeeded(),
+            Verdict::Bad => self.balance.failed(self.index, self.balance.now()),
         }
     }
 }
@@ -243,8 +248,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     const PLACE: Place = Place { weight: 1, near: false };
-    const EJECTION: Ejection =
-        Ejection { failures: 3, first: Duration::from_secs(10), longest: Duration::from_secs(300), most: 50 };
+    const EJECTION: Ejection = Ejection {
+        failures: 3,
+        first: Duration::from_secs(10),
+        longest: Duration::from_secs(300),
+        most: 50,
+        spares_last: true,
+    };
 
     fn set(places: &[Place], checked: bool) -> Arc<Balance<usize>> {
         let targets = places.iter().copied().enumerate();
@@ -295,6 +305,18 @@ mod tests {
         assert!(two.found(0, true));
         fail(&two, 1, 10);
         assert_eq!(used(&two), [1], "the other one is ill");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_the_last_one_is_not_spared_nobody_is_asked_while_all_are_out() {
+        let ejection = Ejection { most: 100, spares_last: false, ..EJECTION };
+        let set = Balance::new([(0, PLACE), (1, PLACE)], ejection, Duration::ZERO, false);
+        fail(&set, 0, 3);
+        assert_eq!(set.pick(Mask::default().with(1)).unwrap().index(), 1, "it is the only one");
+        fail(&set, 1, 3);
+        assert!(set.pick(Mask::default()).is_none() && set.view().all(|view| view.ejected));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(used(&set), [0, 1]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,8 +12,10 @@ pub(crate) struct Ejection {
     pub(crate) first: Duration,
     /// The longest time.
     pub(crate) longest: Duration,
-    /// Most targets that may be out at once, in per cent; one at least, and never all.
+    /// Most targets that may be out at once, in per cent; one at least.
     pub(crate) most: u8,
+    /// Whether one always stays, and is asked whatever happened: it may have come back. If not, nobody is asked while all are out.
+    pub(crate) spares_last: bool,
 }
 
 impl Ejection {
@@ -25,7 +27,7 @@ impl Ejection {
     /// Whether another of `total` targets may be ejected when `ejected` are and `usable` are in.
     pub(super) fn allows(&self, total: usize, ejected: usize, usable: usize) -> bool {
         let most = (total * usize::from(self.most) / 100).max(1);
-        ejected < most && usable > 1
+        ejected < most && (usable > 1 || !self.spares_last)
     }
 }
 
@@ -129,6 +131,7 @@ mod tests {
         first: Duration::from_micros(100),
         longest: Duration::from_micros(350),
         most: 50,
+        spares_last: true,
     };
 
     #[test]

@@ -3,17 +3,29 @@
 use super::cards::{Ask, Card, CardCache};
 use super::interfaces::Interface;
 use super::site::Site;
-use crate::agents::{Clients, LaneUse, Targets, Trust};
+use crate::agents::{Clients, LaneUse, Trust};
+use crate::balance::{Balance, Ejection, Mask, Place, Verdict};
+
 use crate::settings::Settings;
 use bytes::Bytes;
 use mesh_card::PublicKey;
 use mesh_core::Timestamp;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Where A2A hosts serve their card.
 const CARD_PATH: &str = "/.well-known/agent-card.json";
+
+/// When a replica is left out, and for how long. An agent of which all are out is refused at once.
+const EJECTION: Ejection = Ejection {
+    failures: 3,
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(30),
+    most: 100,
+    spares_last: false,
+};
 
 /// Whether an agent answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +61,8 @@ pub(crate) struct Agent {
     /// What it says to those who speak 1.0, and to others.
     modern: CardCache,
     old: CardCache,
-    pub(crate) targets: Targets,
+    /// Its replicas, by their place in the list.
+    pub(crate) targets: Arc<Balance<()>>,
     /// Places for open requests.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) lanes: Arc<LaneUse>,
@@ -70,13 +83,14 @@ impl Agent {
             Some(card) => CardCache::given(Arc::clone(card), limit),
             None => CardCache::new(settings.card_ttl, limit),
         };
+        // Without an address, the card says where it is: one place, as far as anybody knows.
+        let places = vec![((), Place { weight: 1, near: false }); site.targets.len().max(1)];
         Self {
             name: name.to_owned(),
             keys,
             modern: cache(),
             old: cache(),
-            // Without an address, the card says where it is: one place, as far as anybody knows.
-            targets: Targets::new(site.targets.len().max(1)),
+            targets: Balance::new(places, EJECTION, Duration::ZERO, false),
             places: Arc::new(Semaphore::new(settings.directory.concurrency)),
             lanes: Arc::new(LaneUse::new()),
             seen: AtomicI64::new(0),
@@ -103,7 +117,7 @@ impl Agent {
     /// The card, for those who speak 1.0 or for others: current, or the last known one.
     pub(crate) async fn card(&self, clients: &Clients, modern: bool) -> Option<Arc<Card>> {
         let cache = self.cache(modern);
-        let target = self.targets.pick(0).unwrap_or_default();
+        let target = self.targets.pick(Mask::default()).map_or(0, |picked| picked.index());
         let (Some(url), Ok(client)) = (self.card_url(clients, target), clients.plain(self.site.trust()))
         else {
             return cache.known();
@@ -132,12 +146,10 @@ impl Agent {
         for target in 0..self.targets.len() {
             let Some(url) = self.card_url(clients, target) else { return };
             let ask = Ask { client, url: &url, headers: &self.site.headers, modern: true, keys: &self.keys };
-            match self.modern.look(ask).await {
-                Ok(()) => {
-                    self.targets.answered(target);
-                    up = true;
-                }
-                Err(_) => self.targets.failed(target),
+            let found = self.modern.look(ask).await;
+            up |= found.is_ok();
+            if let Some(picked) = self.targets.pin(target) {
+                picked.judge_untimed(if found.is_ok() { Verdict::Good } else { Verdict::Bad });
             }
         }
         if up {
@@ -160,7 +172,7 @@ impl Agent {
 
     /// It did not.
     pub(crate) fn missed(&self) {
-        if !self.targets.any_closed() {
+        if self.targets.view().all(|target| target.ejected) {
             self.health.store(2, Ordering::Relaxed);
         }
     }

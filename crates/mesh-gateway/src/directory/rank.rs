@@ -2,82 +2,63 @@
 
 use super::agent::Agent;
 use super::cards::Card;
-use std::collections::HashSet;
-
-/// Longest text that is looked at, in words.
-const WORDS: usize = 64;
-
-/// The words of an agent by how much they say about it.
-pub(super) struct Fields {
-    /// Weight and words.
-    words: Vec<(f64, HashSet<String>)>,
-}
+use crate::find::{Document, Field, Index};
 
 /// What an agent is found by.
-pub(super) fn fields(agent: &Agent, card: Option<&Card>) -> Fields {
-    let mut tags: Vec<&str> = agent.site.tags.iter().map(String::as_str).collect();
-    tags.extend(card.iter().flat_map(|card| card.tags.iter().map(String::as_str)));
-    let skills = card.map(|card| card.skills.to_string()).unwrap_or_default();
-    Fields {
-        words: vec![
-            (4.0, words(&agent.name).collect()),
-            (3.0, words(&tags.join(" ")).collect()),
-            (2.0, words(&agent.description(card)).collect()),
-            (1.0, words(&skills).collect()),
-        ],
+pub(super) fn document(agent: &Agent, card: Option<&Card>) -> Document {
+    let mut document = Document::default()
+        .with(Field::Name, agent.name.as_str())
+        .with(Field::Description, agent.description(card));
+    let tags = card.map(|card| card.tags.as_slice()).unwrap_or_default();
+    for tag in agent.site.tags.iter().chain(tags) {
+        document = document.with(Field::Tags, tag.as_str());
     }
+    let skills = card.and_then(|card| card.skills.as_array()).map(Vec::as_slice).unwrap_or_default();
+    for skill in skills {
+        for (member, field) in [("name", Field::Title), ("description", Field::Description)] {
+            if let Some(text) = skill[member].as_str() {
+                document = document.with(field, text);
+            }
+        }
+    }
+    document
 }
 
-fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|letter: char| !letter.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-}
-
-/// The places of those that fit, with their scores between 0 and 1. Without words, everybody fits.
-pub(super) fn rank(text: &str, agents: &[Fields]) -> Vec<(usize, f64)> {
-    let wanted: HashSet<String> = words(text).take(WORDS).collect();
-    if wanted.is_empty() {
-        return (0..agents.len()).map(|at| (at, 1.0)).collect();
+/// The places of those that fit, with their scores: 1 is the best of this search, and none is 0. Without a need, everybody fits.
+pub(super) fn rank(need: &str, agents: Vec<Document>) -> Vec<(usize, f64)> {
+    let count = agents.len();
+    if need.trim().is_empty() {
+        return (0..count).map(|at| (at, 1.0)).collect();
     }
-    // A word that few have says more.
-    let rarity = |word: &String| {
-        let have = agents.iter().filter(|fields| fields.words.iter().any(|(_, words)| words.contains(word)));
-        (1.0 + agents.len() as f64 / (1.0 + have.count() as f64)).ln()
-    };
-    let wanted: Vec<(f64, String)> = wanted.into_iter().map(|word| (rarity(&word), word)).collect();
-    let most: f64 = wanted.iter().map(|(rarity, _)| rarity * 4.0).sum();
-    let score = |fields: &Fields| -> f64 {
-        let word = |(rarity, word): &(f64, String)| {
-            let weights =
-                fields.words.iter().filter(|(_, words)| words.contains(word)).map(|(weight, _)| *weight);
-            rarity * weights.fold(0.0, f64::max)
-        };
-        wanted.iter().map(word).sum::<f64>() / most
-    };
-    let mut found: Vec<_> = agents.iter().map(score).enumerate().filter(|(_, score)| *score > 0.0).collect();
-    found.sort_by(|one, other| other.1.total_cmp(&one.1));
-    found
+    let hits = Index::new(agents).search(need, &vec![true; count]);
+    let best = hits.first().map_or(1.0, |hit| hit.score);
+    hits.into_iter().map(|hit| (hit.document, hit.score / best)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn fields_of(name: &str, description: &str) -> Fields {
-        Fields { words: vec![(4.0, words(name).collect()), (2.0, words(description).collect())] }
+    fn agent(name: &str, description: &str) -> Document {
+        Document::default().with(Field::Name, name).with(Field::Description, description)
+    }
+
+    fn agents() -> Vec<Document> {
+        vec![agent("writer", "writes about sales"), agent("sales", "sells things"), agent("cook", "cooks")]
     }
 
     #[test]
     fn the_best_comes_first_and_who_has_no_word_does_not_come() {
-        let agents = [
-            fields_of("writer", "writes about sales"),
-            fields_of("sales", "sells things"),
-            fields_of("cook", "cooks"),
-        ];
-        let found: Vec<usize> = rank("Sales!", &agents).into_iter().map(|(at, _)| at).collect();
+        let found: Vec<usize> = rank("Sales!", agents()).into_iter().map(|(at, _)| at).collect();
         assert_eq!(found, [1, 0]);
-        assert_eq!(rank("", &agents).len(), 3);
-        assert!(rank("sales writes", &agents).iter().all(|(_, score)| (0.0..=1.0).contains(score)));
+        assert_eq!(rank(" ", agents()).len(), 3);
+        assert!(rank("the weather", agents()).is_empty());
+    }
+
+    #[test]
+    fn scores_are_between_nothing_and_one() {
+        let found = rank("who writes about sales", agents());
+        assert_eq!(found[0], (0, 1.0));
+        assert!(found.iter().all(|(_, score)| *score > 0.0 && *score <= 1.0), "{found:?}");
     }
 }

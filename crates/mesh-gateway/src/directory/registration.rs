@@ -8,20 +8,16 @@ use super::{Directory, documents};
 use crate::gateway::Gateway;
 use crate::identity::{self, Caller};
 use crate::rejection::Rejection;
-use crate::server::check_origin;
+use crate::server::{check_origin, read_body};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
 use mesh_core::{Compartment, Required, ShelfError, Shelved, Timestamp};
 use mesh_policy::{Action, AuditEntry, Outcome, Resource};
 use std::sync::Arc;
-use std::time::Duration;
 
-/// How long the body may take to arrive.
-const BODY_WAIT: Duration = Duration::from_secs(10);
 /// Longest body: a record holds 256 KiB, and the rest of ours is small.
 const LONGEST: usize = 248 << 10;
 /// Records that are read at a time.
@@ -72,7 +68,7 @@ pub(crate) async fn register(gateway: &Gateway, name: &str, request: Request) ->
         if !is_name(name) {
             return Err(Refused::bad("a name is a-z first, then a-z, 0-9 or -, at most 63 characters"));
         }
-        let body = read(body).await?;
+        let body = read_body(body, LONGEST).await?;
         let check = |url: &url::Url| gateway.directory.clients.check(url);
         let entry = Entry::read(&body, check).map_err(Refused::bad)?;
         let lease = entry.lease(settings.directory.lease, settings.directory.longest_lease);
@@ -173,17 +169,6 @@ async fn change(
             audit.close(outcome, None);
             if status == StatusCode::NOT_FOUND { unknown(name) } else { refused(status, &why) }
         }
-    }
-}
-
-async fn read(body: Body) -> Result<bytes::Bytes, Refused> {
-    match tokio::time::timeout(BODY_WAIT, Limited::new(body, LONGEST).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            let why = format!("the body is larger than {LONGEST} bytes");
-            Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, why, Outcome::ProtocolError))
-        }
-        _ => Err(Refused::bad("the body did not arrive whole")),
     }
 }
 

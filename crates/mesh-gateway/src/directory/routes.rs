@@ -9,7 +9,7 @@ use crate::gateway::Gateway;
 use crate::identity::{self, Caller};
 use crate::plan::Plan;
 use crate::rejection::Rejection;
-use crate::server::check_origin;
+use crate::server::{check_origin, read_body};
 use crate::settings::Settings;
 use axum::Router;
 use axum::body::Body;
@@ -20,7 +20,6 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Limited};
 use mesh_policy::{Action, Resource};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -28,8 +27,6 @@ use std::time::Duration;
 
 /// How long a list waits for the cards of agents that are not known yet.
 const LIST_WAIT: Duration = Duration::from_secs(2);
-/// How long the body of a search may take to arrive.
-const BODY_WAIT: Duration = Duration::from_secs(10);
 /// Longest body of a search.
 const SEARCH_BODY: usize = 64 << 10;
 
@@ -143,9 +140,9 @@ async fn search(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         Err(refused) => return *refused,
         Ok(view) => view,
     };
-    let body = match tokio::time::timeout(BODY_WAIT, Limited::new(body, SEARCH_BODY).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        _ => return refused(StatusCode::BAD_REQUEST, "the body is too large, or did not arrive"),
+    let body = match read_body(body, SEARCH_BODY).await {
+        Ok(body) => body,
+        Err(rejection) => return refused(rejection.status(false), &rejection.message()),
     };
     let search: Search = match serde_json::from_slice(&body) {
         Ok(search) => search,
@@ -156,8 +153,8 @@ async fn search(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         Ok(query) => query,
     };
     let cards = view.cards().await;
-    let fields: Vec<_> = cards.iter().map(|(agent, card)| rank::fields(agent, card.as_deref())).collect();
-    let found = rank::rank(&search.query.text, &fields).into_iter().map(|(at, score)| {
+    let agents = cards.iter().map(|(agent, card)| rank::document(agent, card.as_deref())).collect();
+    let found = rank::rank(&search.query.text, agents).into_iter().map(|(at, score)| {
         let (agent, card) = &cards[at];
         documents::result(&view.base, &view.gateway.directory.tenant, agent, card.as_deref(), score)
     });

@@ -223,7 +223,7 @@ impl Call<'_> {
         let outgoing = self.outgoing(params, asker);
         let terms = Terms {
             principal: &self.caller.principal,
-            definition: route.known.as_ref().map(|tool| &*tool.definition),
+            hints: route.known.as_ref().map(|tool| tool.hints),
             deadline,
             fresh: asked.edge.wants_fresh(),
         };

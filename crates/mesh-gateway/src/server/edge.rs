@@ -4,9 +4,10 @@ use crate::rejection::Rejection;
 use crate::settings::{Hosts, Settings};
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, Request, Uri};
-use http_body_util::{BodyExt, Limited};
+use http_body::Body as _;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -57,21 +58,7 @@ impl Edge {
         if !takes_json && !takes_events {
             return Err(Rejection::NotAcceptable);
         }
-        let limit = settings.limits.body;
-        let announced =
-            parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|announced: u64| announced > limit as u64) {
-            return Err(Rejection::BodyTooLarge { limit });
-        }
-        let collected = tokio::time::timeout(BODY, Limited::new(body, limit).collect()).await;
-        let body = match collected {
-            Err(_) => return Err(Rejection::BodyTooSlow),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                return Err(Rejection::BodyTooLarge { limit });
-            }
-            Ok(Err(_)) => return Err(Rejection::BodyBroken),
-            Ok(Ok(body)) => body.to_bytes(),
-        };
+        let body = read_body(body, settings.limits.body).await?;
         Ok(Self {
             headers: parts.headers,
             body,
@@ -96,6 +83,20 @@ impl Edge {
     /// A header as text.
     pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Reads a body of `limit` bytes at most, within [`BODY`].
+pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Rejection> {
+    // What was announced need not be read.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(Rejection::BodyTooLarge { limit });
+    }
+    match tokio::time::timeout(BODY, Limited::new(body, limit).collect()).await {
+        Err(_) => Err(Rejection::BodyTooSlow),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Rejection::BodyTooLarge { limit }),
+        Ok(Err(_)) => Err(Rejection::BodyBroken),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
     }
 }
 

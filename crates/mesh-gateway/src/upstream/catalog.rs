@@ -2,6 +2,7 @@
 
 use super::Kind;
 use super::param_headers::{self, ParamHeader};
+use super::safety::ToolHints;
 use crate::wire::object::{RawObject, as_str};
 use crate::wire::string;
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ pub(crate) struct Tool {
     pub(crate) definition: Box<str>,
     pub(crate) federated_definition: Box<str>,
     pub(crate) param_headers: Vec<ParamHeader>,
+    pub(crate) hints: ToolHints,
 }
 
 impl Tool {
@@ -32,10 +34,18 @@ impl Tool {
         let mut object = RawObject::parse_lenient(definition).ok()?;
         let name = as_str(object.get(kind.key())?)?.into_owned();
         let param_headers = object.get("inputSchema").map(param_headers::of_schema).unwrap_or_default();
+        let hints = ToolHints::of(object.get("annotations"));
         let federated = kind.federated(upstream, &name);
         object.set(kind.key(), string(&federated));
         let federated_definition = object.to_text().into();
-        Some(Self { name, federated, definition: definition.into(), federated_definition, param_headers })
+        Some(Self {
+            name,
+            federated,
+            definition: definition.into(),
+            federated_definition,
+            param_headers,
+            hints,
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use super::breakers::Trials;
 use super::bulkhead::Permit;
 use super::held::{Guard, hold};
 use super::keeping::{self, NO_CACHE, Watched};
+use super::safety::ToolHints;
 use super::target::Outcome;
 use super::targets::Leave;
 use super::{Answer, Answered, Outgoing, RegisteredUpstream, UpstreamError};
@@ -15,8 +16,8 @@ use tokio::time::Instant;
 pub(crate) struct Terms<'a> {
     /// For whom.
     pub(crate) principal: &'a Principal,
-    /// The definition of the tool, raw, if it is one and known: its annotations say what is safe.
-    pub(crate) definition: Option<&'a str>,
+    /// What the tool says about itself, if it is one and known.
+    pub(crate) hints: Option<ToolHints>,
     /// Until when there must be an answer. The caller ends the call then; this is for choosing what can still be tried.
     pub(crate) deadline: Instant,
     /// Whether only a new answer will do, none that was kept.
@@ -71,11 +72,11 @@ impl RegisteredUpstream {
         sent: impl FnOnce() + Send,
     ) -> Result<Answered, CallError> {
         let permit = self.bulkhead.enter().await.map_err(|_| CallError::Busy)?;
-        let tool = outgoing.name.filter(|_| outgoing.method == "tools/call" && terms.definition.is_some());
+        let tool = outgoing.name.filter(|_| outgoing.method == "tools/call" && terms.hints.is_some());
         let trials = self.breakers.enter(tool).map_err(CallError::Upstream)?;
         sent();
         let mut call = Call { _permit: permit, trials, deadline: terms.deadline };
-        let repeatable = self.repeatable.allows(&outgoing, terms.definition);
+        let repeatable = self.repeatable.allows(&outgoing, terms.hints.unwrap_or_default());
         let leave = Leave { deadline: Some(terms.deadline), repeatable };
         match self.targets.ask(outgoing, leave).await {
             Ok(Answered { answer: Answer::Result(text), modern }) => {

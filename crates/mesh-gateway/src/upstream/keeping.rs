@@ -64,7 +64,7 @@ impl Keeping {
     pub(super) fn question(&self, outgoing: &Outgoing<'_>, terms: &Terms<'_>) -> Option<Question> {
         let name = outgoing.name?;
         let (ttl, hints, generation) = match outgoing.method {
-            "tools/call" => (self.tool_ttl(name, terms.definition)?, false, self.generations.tools()),
+            "tools/call" => (self.tool_ttl(name, terms.hints)?, false, self.generations.tools()),
             "resources/read" if !self.policy.resources.is_zero() || self.policy.hints => {
                 (self.policy.resources, self.policy.hints, self.generations.resource(name))
             }
@@ -91,13 +91,13 @@ impl Keeping {
     }
 
     /// How long answers of a tool are kept: what its name says, or the longest pattern that covers it.
-    fn tool_ttl(&self, name: &str, definition: Option<&str>) -> Option<Duration> {
+    fn tool_ttl(&self, name: &str, hints: Option<ToolHints>) -> Option<Duration> {
         if let Some(ttl) = self.policy.tools.get(name) {
             return Some(*ttl);
         }
         let covers = |pattern: &&String| pattern.contains('*') && Glob::covers(pattern, name);
         let pattern = self.policy.tools.keys().filter(covers).max_by_key(|pattern| pattern.len())?;
-        let writes = ToolHints::of(definition).read_only_hint == Some(false);
+        let writes = hints.is_some_and(|hints| hints.read_only_hint == Some(false));
         self.policy.tools.get(pattern).copied().filter(|_| !writes)
     }
 

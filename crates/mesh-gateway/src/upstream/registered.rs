@@ -174,6 +174,7 @@ impl Setup<'_> {
             first: health.eject,
             longest: health.longest,
             most: health.most,
+            spares_last: true,
         };
         let balance = Balance::new(targets, ejection, health.slow_start, checks.is_some());
         let retries = &config.retries;

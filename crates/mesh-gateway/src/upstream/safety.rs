@@ -7,26 +7,25 @@ use serde::Deserialize;
 /// What a tool says about itself. Whether to believe it is up to the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct ToolHints {
-    pub(super) read_only_hint: Option<bool>,
-    pub(super) idempotent_hint: Option<bool>,
+pub(crate) struct ToolHints {
+    pub(crate) read_only_hint: Option<bool>,
+    pub(crate) idempotent_hint: Option<bool>,
 }
 
 impl ToolHints {
-    /// Reads the annotations of a tool's definition. What cannot be read says nothing.
-    pub(super) fn of(definition: Option<&str>) -> Self {
-        #[derive(Deserialize)]
-        struct Definition {
-            #[serde(default)]
-            annotations: ToolHints,
-        }
-        let read = |definition| serde_json::from_str::<Definition>(definition).ok();
-        definition.and_then(read).map(|definition| definition.annotations).unwrap_or_default()
+    /// Reads the `annotations` of a tool's definition. What cannot be read says nothing.
+    pub(super) fn of(annotations: Option<&str>) -> Self {
+        annotations.and_then(|annotations| serde_json::from_str(annotations).ok()).unwrap_or_default()
+    }
+
+    /// It changes nothing, as it says.
+    pub(crate) fn says_read_only(self) -> bool {
+        self.read_only_hint == Some(true)
     }
 
     /// It may be called twice, as it says.
     fn says_repeatable(self) -> bool {
-        self.read_only_hint == Some(true) || self.idempotent_hint == Some(true)
+        self.says_read_only() || self.idempotent_hint == Some(true)
     }
 
     /// It changes something each time, as it says.
@@ -63,7 +62,7 @@ pub(super) struct Repeatable {
 impl Repeatable {
     /// Whether this one may be. A request that answers what the server asked before belongs to what the server
     /// remembers, and is never safe.
-    pub(super) fn allows(&self, outgoing: &Outgoing<'_>, definition: Option<&str>) -> bool {
+    pub(super) fn allows(&self, outgoing: &Outgoing<'_>, hints: ToolHints) -> bool {
         if continues(outgoing) {
             return false;
         }
@@ -81,7 +80,6 @@ impl Repeatable {
         if exact {
             return true;
         }
-        let hints = ToolHints::of(definition);
         covered && !hints.says_not_repeatable() || self.trust_hints && hints.says_repeatable()
     }
 }
@@ -96,10 +94,10 @@ mod tests {
     use super::*;
     use crate::wire::object::RawObject;
 
-    const READS: &str = r#"{"name":"get","annotations":{"readOnlyHint":true}}"#;
-    const WRITES: &str = r#"{"name":"get","annotations":{"readOnlyHint":false}}"#;
-    const AGAIN: &str = r#"{"name":"get","annotations":{"readOnlyHint":false,"idempotentHint":true}}"#;
-    const SILENT: &str = r#"{"name":"get"}"#;
+    const READS: &str = r#"{"readOnlyHint":true}"#;
+    const WRITES: &str = r#"{"readOnlyHint":false}"#;
+    const AGAIN: &str = r#"{"readOnlyHint":false,"idempotentHint":true}"#;
+    const SILENT: &str = "{}";
 
     fn globs(patterns: &[&str]) -> Vec<Glob> {
         // The only way to make one is the mesh file.
@@ -109,31 +107,35 @@ mod tests {
         mesh.tools["a"].retries.tools.clone()
     }
 
-    fn allows(patterns: &[&str], trust_hints: bool, definition: &str) -> bool {
+    fn allows(patterns: &[&str], trust_hints: bool, annotations: &str) -> bool {
         let params = RawObject::parse(r#"{"name":"get","arguments":{}}"#).unwrap();
         let outgoing = Outgoing { name: Some("get"), ..Outgoing::own("tools/call", params) };
-        Repeatable { tools: globs(patterns), trust_hints }.allows(&outgoing, Some(definition))
+        Repeatable { tools: globs(patterns), trust_hints }.allows(&outgoing, ToolHints::of(Some(annotations)))
     }
 
     #[test]
     fn a_tool_is_called_again_only_when_somebody_says_so() {
-        for definition in [READS, WRITES, AGAIN, SILENT, "nonsense"] {
-            assert!(!allows(&[], false, definition), "{definition}");
-            assert!(!allows(&["set_*"], false, definition), "{definition}");
-            assert!(allows(&["get"], false, definition), "by name, whatever it says: {definition}");
-            assert_eq!(allows(&["g*"], false, definition), definition != WRITES, "{definition}");
-            assert_eq!(allows(&[], true, definition), [READS, AGAIN].contains(&definition), "{definition}");
+        for annotations in [READS, WRITES, AGAIN, SILENT, "nonsense"] {
+            assert!(!allows(&[], false, annotations), "{annotations}");
+            assert!(!allows(&["set_*"], false, annotations), "{annotations}");
+            assert!(allows(&["get"], false, annotations), "by name, whatever it says: {annotations}");
+            assert_eq!(allows(&["g*"], false, annotations), annotations != WRITES, "{annotations}");
+            assert_eq!(
+                allows(&[], true, annotations),
+                [READS, AGAIN].contains(&annotations),
+                "{annotations}"
+            );
         }
     }
 
     #[test]
     fn reads_are_safe_and_what_goes_on_with_an_earlier_call_never_is() {
         let policy = Repeatable { tools: globs(&["get"]), trust_hints: true };
-        let own = |method| policy.allows(&Outgoing::own(method, RawObject::default()), None);
+        let own = |method| policy.allows(&Outgoing::own(method, RawObject::default()), ToolHints::default());
         assert!(own("resources/read") && own("tools/list"));
         assert!(!own("logging/setLevel") && !own("tools/call") && !own("vendor/method"));
         let params = RawObject::parse(r#"{"name":"get","requestState":"s"}"#).unwrap();
         let outgoing = Outgoing { name: Some("get"), ..Outgoing::own("tools/call", params) };
-        assert!(!policy.allows(&outgoing, None));
+        assert!(!policy.allows(&outgoing, ToolHints::default()));
     }
 }

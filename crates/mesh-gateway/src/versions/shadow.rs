@@ -9,7 +9,6 @@ use crate::upstream::{Answer, Outgoing, RegisteredUpstream, Terms, Tool};
 use crate::wire::object::RawObject;
 use bytes::Bytes;
 use mesh_core::Principal;
-use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -66,7 +65,7 @@ impl ShadowRoute {
         closing: &CancellationToken,
         metrics: &VersionMetrics,
     ) -> Option<Shadowed> {
-        let may = self.writes || route.known.as_ref().is_some_and(|tool| is_read_only(&tool.definition));
+        let may = self.writes || route.known.as_ref().is_some_and(|tool| tool.hints.says_read_only());
         let tool = may.then(|| self.to.known_tools().tools)??.by_name(&route.tool).cloned()?;
         if !self.share.next() {
             return None;
@@ -108,7 +107,7 @@ impl Copied {
             Outgoing { name: Some(&self.tool.name), param_headers, ..Outgoing::own("tools/call", params) };
         let terms = Terms {
             principal: &self.principal,
-            definition: Some(&self.tool.definition),
+            hints: Some(self.tool.hints),
             deadline: self.deadline,
             fresh: false,
         };
@@ -133,13 +132,4 @@ impl Copied {
         }
         if same { ShadowOutcome::Same } else { ShadowOutcome::Different }
     }
-}
-
-/// Whether a definition says that the tool changes nothing.
-fn is_read_only(definition: &str) -> bool {
-    let hint = RawObject::parse_lenient(definition).ok().and_then(|object| {
-        let annotations: Value = serde_json::from_str(object.get("annotations")?).ok()?;
-        annotations["readOnlyHint"].as_bool()
-    });
-    hint == Some(true)
 }

@@ -191,12 +191,12 @@ async fn replicas_share_the_work_and_one_that_is_down_costs_no_request() {
     let mut site = host(&first);
     site.replicas = vec!["http://127.0.0.1:1".to_owned(), second];
     let gateway = in_front_of(site).await;
-    for _ in 0..30 {
+    for _ in 0..60 {
         let answer = gateway.send("/agents/sales", &[], r#"{"id":1,"method":"SendMessage"}"#).await;
         assert!(answer.json::<Value>().await.unwrap()["result"].is_object());
     }
     let asked = |told: &Told| told.requests.lock().unwrap().len();
-    assert_eq!(asked(&one) + asked(&two), 30, "nothing was sent twice");
+    assert_eq!(asked(&one) + asked(&two), 60, "nothing was sent twice");
     assert!(asked(&one) > 5 && asked(&two) > 5);
 }
 
